@@ -1,0 +1,1 @@
+"""Image and keypoint transforms, and named mixes of them."""

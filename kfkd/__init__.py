@@ -1,0 +1,75 @@
+"""kfkd: a Keras model zoo for facial keypoints.
+
+The names below are imported at their first use, so `import kfkd` costs nothing: neither
+TensorFlow nor matplotlib is loaded before something needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "train": "kfkd.training",
+    "evaluate": "kfkd.evaluation",
+    "predict": "kfkd.prediction",
+    "submit": "kfkd.submitting",
+    "score": "kfkd.submissions.scorer",
+    "load_run": "kfkd.runs",
+    "list_models": "kfkd.catalogue",
+    "describe": "kfkd.catalogue",
+    "build": "kfkd.catalogue",
+    "register": "kfkd.registry",
+    "load_faces": "kfkd.pipelines.sources",
+    "explore": "kfkd.exploring",
+    "resume": "kfkd.training",
+}
+
+__all__ = [
+    "__version__",
+    "build",
+    "describe",
+    "evaluate",
+    "explore",
+    "list_models",
+    "load_faces",
+    "load_run",
+    "predict",
+    "register",
+    "resume",
+    "score",
+    "submit",
+    "train",
+]
+__version__ = "0.1.0"
+
+# Four sub-packages live beside this folder in the source tree. An installed package holds them
+# inside; started in the source tree, Python finds this bare folder first and needs the way out.
+_source_tree = Path(__file__).resolve().parent.parent
+if not (_source_tree / "kfkd" / "models").is_dir() and (_source_tree / "models").is_dir():
+    __path__.append(str(_source_tree))
+
+if TYPE_CHECKING:
+    from kfkd.catalogue import build, describe, list_models
+    from kfkd.evaluation import evaluate
+    from kfkd.exploring import explore
+    from kfkd.pipelines.sources import load_faces
+    from kfkd.prediction import predict
+    from kfkd.registry import register
+    from kfkd.runs import load_run
+    from kfkd.submissions.scorer import score
+    from kfkd.submitting import submit
+    from kfkd.training import resume, train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'kfkd' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

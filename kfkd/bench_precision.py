@@ -1,0 +1,66 @@
+"""What mixed precision gains on this machine."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from kfkd.progress import say
+
+
+def bench_precision(
+    name: str = "study_model_2",
+    batch_size: int = 64,
+    steps: int = 12,
+    policy: str = "mixed_bfloat16",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Times training steps in float32 and in mixed precision, in turns, in one run.
+
+    Args:
+        name: entry of the zoo.
+        batch_size: images a step.
+        steps: timed steps of each round; there are three rounds, the best counts.
+        policy: the mixed precision.
+        quiet: no progress.
+
+    Returns:
+        "model", "float32_images_per_s", "<policy>_images_per_s" and their ratio "speedup".
+    """
+    from kfkd.determinism import one_op_at_a_time
+
+    one_op_at_a_time()
+    timers = {p: _stepper(name, p, batch_size) for p in ("float32", policy)}
+    best = dict.fromkeys(timers, 0.0)
+    for number in range(3):
+        for kind, step in timers.items():
+            began = time.perf_counter()
+            for _ in range(steps):
+                step()
+            rate = steps * batch_size / (time.perf_counter() - began)
+            best[kind] = max(best[kind], rate)
+            say(f"round {number + 1}, {kind}: {rate:.0f} images/s", quiet)
+    return {
+        "model": name,
+        "batch_size": batch_size,
+        **{f"{kind}_images_per_s": round(rate, 1) for kind, rate in best.items()},
+        "speedup": round(best[policy] / best["float32"], 3),
+    }
+
+
+def _stepper(name: str, policy: str, batch_size: int) -> Any:
+    from kfkd.catalogue import build
+    from kfkd.fitting import precision
+    from kfkd.losses import LOSSES
+    from kfkd.registry import entry
+
+    with precision(policy):
+        model = build(name)
+        model.compile(entry(name).recipe.optimizer, LOSSES[entry(name).recipe.loss])
+    drawn = np.random.default_rng(0)
+    images = drawn.integers(0, 256, (batch_size, *model.input_shape[1:]), dtype=np.uint8)
+    targets = drawn.uniform(20, 76, (batch_size, model.output_shape[-1])).astype(np.float32)
+    model.train_on_batch(images, targets)
+    return lambda: model.train_on_batch(images, targets)

@@ -1,0 +1,216 @@
+"""What the zoo holds: building, listing and describing its models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from kfkd.errors import KfkdError
+from kfkd.registry import Entry, entries, entry
+from kfkd.skeletons import KAGGLE_15, Skeleton
+from kfkd.text import table
+
+if TYPE_CHECKING:
+    import keras
+
+
+def build(
+    name: str,
+    outputs: int | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    **options: Any,
+) -> keras.Model:
+    """Builds a model of the zoo, untrained.
+
+    Args:
+        name: entry of the zoo, see `kfkd.list_models()`.
+        outputs: how many coordinates it answers with (8 dense, 22 sparse, 30 all); None = those of
+            the entry's first subset.
+        input_shape: (h, w, c); None = the entry's own.
+        **options: handed to the builder, such as `weights` of vgg16_transfer.
+
+    Returns:
+        An uncompiled `keras.Model` that takes pixels 0–255.
+
+    Raises:
+        UnknownName: when the zoo has no such model.
+        KfkdError: when `outputs` is not a positive number.
+
+    Example:
+        >>> import kfkd
+        >>> kfkd.build("lenet5", outputs=8).count_params()
+        21964056
+    """
+    found = entry(name)
+    if outputs is None:
+        outputs = subset_outputs(found, found.subsets[0])
+    if outputs < 1:
+        raise KfkdError(f"a model needs at least one output. Received: outputs={outputs}")
+    return found.build(outputs, tuple(input_shape or found.input_shape), **options)
+
+
+def subset_outputs(found: Entry, subset: str, skeleton: Skeleton = KAGGLE_15) -> int:
+    """How many numbers an entry's network gives for a subset of a skeleton."""
+    return found.codec.outputs(len(skeleton.subset(subset)))
+
+
+def list_models(family: str | None = None) -> list[dict[str, Any]]:
+    """The models of the zoo, a row each; needs no TensorFlow.
+
+    Args:
+        family: only this family; None = all.
+
+    Returns:
+        Dicts with name, family, dataset, subsets, params (by outputs), gflops (by outputs, two per
+        multiply-add, one image), published and measured scores.
+
+    Example:
+        >>> import kfkd
+        >>> [row["name"] for row in kfkd.list_models("alexnet")]
+        ['alexnet']
+    """
+    costs, results = packaged("costs.json"), packaged("results.json")
+    chosen = [e for e in entries().values() if family in (None, e.family)]
+    return [
+        {
+            "name": e.name,
+            "family": e.family,
+            "dataset": e.dataset,
+            "subsets": list(e.subsets),
+            "params": dict(e.params),
+            "gflops": costs.get(e.name, {}),
+            "published": dict(e.published),
+            "measured": results.get(e.name, {}),
+        }
+        for e in sorted(chosen, key=lambda e: (e.family, e.name))
+    ]
+
+
+def models_table(rows: list[dict[str, Any]]) -> str:
+    """The rows of `list_models` as a text table."""
+    header = ("name", "family", "data", "params", "GFLOPs", "published", "measured (mean face)")
+    return table(header, [_models_row(row) for row in rows])
+
+
+def _models_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    published, measured, sizes = row["published"], row["measured"], _sizes(row)
+    if "private" in published:
+        shown = f"{published['private']:.3f} / {published['public']:.3f}"
+    else:
+        shown = next((f"{value:.2f} ({key})" for key, value in published.items()), "—")
+    return (
+        row["name"],
+        row["family"],
+        row["dataset"],
+        " + ".join(f"{row['params'][n] / 1e6:.2f} M" for n in sizes) or "—",
+        " + ".join(f"{row['gflops'][str(n)]:.2f}" for n in sizes if str(n) in row["gflops"]) or "—",
+        shown,
+        f"{measured['kaggle_rmse']:.3f} ({measured['mean_face']:.2f})" if measured else "—",
+    )
+
+
+def _sizes(row: Mapping[str, Any]) -> list[int]:
+    wanted = [2 * len(KAGGLE_15.subset(subset)) for subset in row["subsets"]]
+    return [n for n in wanted if n in row["params"]]
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that is known of an entry.
+
+    Args:
+        name: the entry's name.
+        summary: one line on what it is.
+        facts: family, data set, input, subsets, settings, codec, source, scores.
+        layers: for each subset the rows (layer, output shape, parameters).
+        params: parameter count by subset.
+        gflops: GFLOPs of one image by subset.
+        mistakes: what the source got wrong, and what we do instead.
+    """
+
+    name: str
+    summary: str
+    facts: Mapping[str, Any]
+    layers: Mapping[str, list[tuple[str, str, int]]]
+    params: Mapping[str, int]
+    gflops: Mapping[str, float]
+    mistakes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The description as plain data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.summary}", ""]
+        lines += [f"{key:>14}  {value}" for key, value in self.facts.items()]
+        for subset, rows in self.layers.items():
+            lines += [
+                "",
+                f"{subset}: {self.params[subset]:,} parameters, {self.gflops[subset]:.3f} GFLOPs",
+                table(("layer", "output", "params"), [(a, b, f"{c:,}") for a, b, c in rows]),
+            ]
+        if self.mistakes:
+            lines += ["", "known mistakes of the source:"]
+            lines += [f"  - {mistake}" for mistake in self.mistakes]
+        return "\n".join(lines)
+
+
+def describe(name: str) -> Description:
+    """Describes a model: layers, settings, source and the known mistakes of its source.
+
+    Args:
+        name: entry of the zoo.
+
+    Returns:
+        A `Description`; print it, or take `.as_dict()`.
+
+    Raises:
+        UnknownName: when the zoo has no such model.
+
+    Example:
+        >>> import kfkd
+        >>> print(kfkd.describe("lenet5"))  # doctest: +ELLIPSIS
+        lenet5: LeNet-5 in the study's form...
+    """
+    from kfkd.models.costs import gflops, layer_rows
+
+    e = entry(name)
+    models = {s: build(name, outputs=subset_outputs(e, s)) for s in e.subsets}
+    facts = {
+        "family": e.family,
+        "data set": e.dataset,
+        "input": " × ".join(map(str, e.input_shape)),
+        "subsets": ", ".join(f"{s} ({models[s].output_shape[-1]} outputs)" for s in e.subsets),
+        "training": ", ".join(f"{k} {v}" for k, v in _settings(e).items()),
+        "codec": ", ".join(f"{k} {v}" for k, v in e.codec.config().items()),
+        "published": ", ".join(f"{k} {v}" for k, v in e.published.items()) or "—",
+        "measured": ", ".join(f"{k} {v}" for k, v in packaged("results.json").get(name, {}).items())
+        or "—",
+        "source": e.source or "—",
+    }
+    return Description(
+        name=name,
+        summary=e.summary,
+        facts=facts,
+        layers={s: layer_rows(m) for s, m in models.items()},
+        params={s: m.count_params() for s, m in models.items()},
+        gflops={s: gflops(m) for s, m in models.items()},
+        mistakes=e.mistakes,
+    )
+
+
+def _settings(e: Entry) -> dict[str, Any]:
+    shown = {key.replace("_", " "): value for key, value in asdict(e.recipe).items()}
+    return {key: value for key, value in shown.items() if value not in (None, (), False)}
+
+
+@cache
+def packaged(name: str) -> dict[str, Any]:
+    """A JSON table that comes with the zoo: "costs.json" or "results.json"."""
+    import json
+
+    folder = resources.files("kfkd.models")
+    return json.loads((folder / name).read_text(encoding="utf-8"))

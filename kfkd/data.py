@@ -1,0 +1,65 @@
+"""Turning what users hand in, a path, an array or faces, into a `FaceSet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kfkd.errors import DataError
+from kfkd.faces import FaceSet, image_groups
+from kfkd.skeletons import KAGGLE_15, Skeleton
+
+
+def as_faces(data: Any = None, part: str = "train", quiet: bool = False) -> FaceSet:
+    """Faces of whatever a user names.
+
+    Args:
+        data: a `FaceSet`; a path of Kaggle's files; "synthetic"; uint8 images (n, h, w, c) or
+            (n, h, w); None = where Kaggle's files usually are, else built-in faces.
+        part: "train" or "test", where files hold both.
+        quiet: no progress.
+
+    Returns:
+        The faces.
+
+    Raises:
+        DataError: when the data cannot be read.
+    """
+    if isinstance(data, FaceSet):
+        return data
+    if isinstance(data, np.ndarray):
+        return faces_of_images(data)
+    from kfkd.pipelines.sources import load_faces
+
+    if isinstance(data, str) and data == "synthetic":
+        return load_faces("synthetic", part=part, quiet=quiet)
+    if data is not None and not isinstance(data, str | Path):
+        raise DataError(f"data wants a FaceSet, a path or images. Received: {type(data).__name__}")
+    return load_faces("kaggle", data, part=part, quiet=quiet)
+
+
+def faces_of_images(images: np.ndarray, skeleton: Skeleton = KAGGLE_15) -> FaceSet:
+    """A set without labels from bare images.
+
+    Args:
+        images: uint8 (n, h, w, c) or grey (n, h, w).
+        skeleton: what keypoints would be called.
+
+    Raises:
+        DataError: when the array is not uint8 images.
+    """
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise DataError(f"images want uint8 (n, h, w, c). Received: {images.dtype} {images.shape}")
+    n = len(images)
+    return FaceSet(
+        images=images,
+        keypoints=np.full((n, len(skeleton), 2), np.nan, np.float32),
+        skeleton=skeleton,
+        source=np.full(n, "full"),
+        group=image_groups(images),
+        ids=np.arange(1, n + 1),
+    )

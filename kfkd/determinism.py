@@ -1,0 +1,39 @@
+"""TensorFlow's settings of a process: the same numbers for the same seed, devices."""
+
+from __future__ import annotations
+
+
+def one_op_at_a_time() -> bool:
+    """Lets TensorFlow run one operation at a time, each still on all cores.
+
+    With several at once, sums come out in another order from run to run, and after a few hundred
+    steps so do all digits (seen with TensorFlow 2.21; its own op determinism does not cover it).
+    TensorFlow takes the setting only before its first operation in a process.
+
+    Returns:
+        Whether the setting holds, or no TensorFlow is in use.
+    """
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        return True
+    import tensorflow as tf
+
+    if tf.config.threading.get_inter_op_parallelism_threads() == 1:
+        return True
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        return False
+    return True
+
+
+def find_devices() -> list[str]:
+    """Names of the devices that TensorFlow sees; empty under another backend."""
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        return []
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_physical_devices()]

@@ -1,0 +1,209 @@
+"""Evaluating: honest scores, with the mean face beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kfkd.data import as_faces
+from kfkd.errors import DataError
+from kfkd.faces import FaceSet
+from kfkd.metrics import image_errors, kaggle_rmse, mean_face, rmse
+from kfkd.pipelines.splits import grouped_split
+from kfkd.runs import Run, load_run
+from kfkd.text import table
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Errors in pixels of a predictor and of the two mean faces on the same labels.
+
+    Args:
+        model: score by name: "kaggle_rmse", "all", each subset and source, and the median.
+        mean_face: the same for the mean of the training labels.
+        mean_per_source: the same for the mean of each source's training labels.
+        keypoints: RMSE by keypoint: (model, mean face).
+        images: how many images were measured.
+        values: how many labelled values.
+        worst: (id, RMSE in pixels, share of the whole squared error) of the worst images.
+    """
+
+    model: Mapping[str, float | None]
+    mean_face: Mapping[str, float | None]
+    mean_per_source: Mapping[str, float | None]
+    keypoints: Mapping[str, tuple[float | None, float | None]]
+    images: int
+    values: int
+    worst: tuple[tuple[int, float, float], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The scores as plain data."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """The scores as text."""
+        columns = (self.model, self.mean_face, self.mean_per_source)
+        rows = [(name, *(_shown(column[name]) for column in columns)) for name in self.model]
+        header = ("RMSE in px", "model", "mean face", "mean face per source")
+        points = [(k, _shown(a), _shown(b)) for k, (a, b) in self.keypoints.items()]
+        worst = [(i, f"{error:.2f}", f"{share:.1%}") for i, error, share in self.worst]
+        return "\n\n".join(
+            [
+                f"{self.images} images, {self.values} labelled values",
+                table(header, rows),
+                table(("keypoint", "model", "mean face"), points),
+                table(("worst images, id", "px", "of the squared error"), worst),
+            ]
+        )
+
+    __str__ = table
+
+
+def evaluate(
+    run: Run | str | Path, data: Any = None, *, part: str = "validation", quiet: bool = False
+) -> Scores:
+    """Scores a run on its own validation images, or on other labelled faces.
+
+    Args:
+        run: a run or its folder.
+        data: labelled faces, see `kfkd.load_faces`; None = the data it was trained on.
+        part: "validation" = the images that the run's split holds out; "all" = every row of
+            `data`, which are also training rows if it is the run's own data.
+        quiet: no progress.
+
+    Returns:
+        Scores in pixels; print them, or take `.as_dict()`.
+
+    Raises:
+        DataError: when the data carries no labels, or is not the run's where its split is asked.
+
+    Example:
+        >>> import kfkd
+        >>> run = kfkd.train("simple_cnn", epochs=1, out="runs/doc", quiet=True)
+        >>> scores = kfkd.evaluate(run)
+        >>> scores.model["kaggle_rmse"] > 0
+        True
+    """
+    run = load_run(run)
+    faces = as_faces(data if data is not None else own_data(run), quiet=quiet)
+    if part == "validation":
+        faces = validation_faces(run, faces)
+    elif part != "all":
+        raise DataError(f'part wants "validation" or "all". Received: {part!r}')
+    return score_faces(faces, run.predict(faces.images), run.record["mean_face"])
+
+
+def own_data(run: Run) -> str | None:
+    """What to hand to `as_faces` for the data that a run was trained on."""
+    data = run.record["data"]
+    return "synthetic" if data["origin"] == "synthetic" and not data["path"] else data["path"]
+
+
+def validation_faces(run: Run, faces: FaceSet) -> FaceSet:
+    """The rows of a run's data that its split holds out.
+
+    Raises:
+        DataError: when the faces are not those the run was trained on.
+    """
+    known = run.record["data"]["fingerprint"]
+    if faces.fingerprint != known:
+        raise DataError(
+            f"{run.folder} was trained on other data (fingerprint {known}, received "
+            f'{faces.fingerprint}); for other faces ask part="all"'
+        )
+    split = run.record["split"]
+    return faces[grouped_split(faces, split["share"], split["seed"])[1]]
+
+
+def score_faces(
+    faces: FaceSet, predicted: np.ndarray, means: Mapping[str, Any], worst: int = 10
+) -> Scores:
+    """Scores of predictions beside those of the mean faces.
+
+    Args:
+        faces: with labels.
+        predicted: (n, k, 2) in pixels, NaN = not predicted.
+        means: mean face by source, and "all", each (k, 2) in pixels.
+        worst: how many of the worst images to name.
+
+    Raises:
+        DataError: when nothing can be compared.
+    """
+    compared = faces.labelled & ~np.isnan(predicted)
+    if not compared.any():
+        raise DataError(f"nothing to score: {len(faces)} images without labels for the predictions")
+    truth = np.where(compared, faces.keypoints, np.nan)
+    one = np.broadcast_to(np.array(means["all"], np.float32), truth.shape)
+    per_source = np.stack([np.array(means.get(s, means["all"]), np.float32) for s in faces.source])
+    points = faces.skeleton.points
+    return Scores(
+        model=summary(truth, predicted, faces),
+        mean_face=summary(truth, one, faces),
+        mean_per_source=summary(truth, per_source, faces),
+        keypoints={
+            name: (
+                _number(rmse(truth[:, i], predicted[:, i])),
+                _number(rmse(truth[:, i], one[:, i])),
+            )
+            for i, name in enumerate(points)
+        },
+        images=len(faces),
+        values=int(compared.sum()),
+        worst=_worst(faces, truth, predicted, worst),
+    )
+
+
+def summary(truth: np.ndarray, predicted: np.ndarray, faces: FaceSet) -> dict[str, float | None]:
+    """RMSEs in pixels by name; None where nothing is labelled, or predicted in full.
+
+    Args:
+        truth: (n, k, 2), NaN = leave out.
+        predicted: (n, k, 2).
+        faces: give skeleton and sources.
+    """
+    whole = not np.isnan(truth).all(axis=(0, 2)).any()
+    scores = {"kaggle_rmse": kaggle_rmse(truth, predicted, faces.source) if whole else np.nan}
+    scores["all"] = rmse(truth, predicted)
+    for subset in faces.skeleton.subsets:
+        chosen = list(faces.skeleton.subset(subset))
+        scores[subset] = rmse(truth[:, chosen], predicted[:, chosen])
+    for source in np.unique(faces.source):
+        rows = faces.source == source
+        scores[str(source)] = rmse(truth[rows], predicted[rows])
+    scores["median error"] = float(np.nanmedian(np.abs(truth - predicted)))
+    return {name: _number(score) for name, score in scores.items()}
+
+
+def mean_faces(faces: FaceSet) -> dict[str, list[list[float | None]]]:
+    """Mean of the labels over all rows ("all") and over each source's; None = never labelled.
+
+    A source that never labels a keypoint takes it from all rows.
+    """
+    over_all = mean_face(faces.keypoints)
+    means = {"all": over_all}
+    for source in np.unique(faces.source):
+        own = mean_face(faces.keypoints[faces.source == source])
+        means[str(source)] = np.where(np.isnan(own), over_all, own)
+    return {name: [[_number(v) for v in p] for p in mean.tolist()] for name, mean in means.items()}
+
+
+def _worst(
+    faces: FaceSet, truth: np.ndarray, predicted: np.ndarray, count: int
+) -> tuple[tuple[int, float, float], ...]:
+    errors = image_errors(truth, predicted)
+    squares = np.nansum(np.square(truth - predicted), axis=(1, 2))
+    order = np.argsort(-squares)[:count]
+    whole = squares.sum() or 1.0
+    return tuple((int(faces.ids[i]), float(errors[i]), float(squares[i] / whole)) for i in order)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 5)
+
+
+def _shown(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3f}"

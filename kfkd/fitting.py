@@ -1,0 +1,273 @@
+"""Fitting one subset's model: phases, callbacks, checkpoints."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import keras
+import numpy as np
+
+from kfkd.catalogue import build
+from kfkd.checkpoints import Checkpoint, saved_epoch
+from kfkd.codecs import Coordinates
+from kfkd.errors import RunError
+from kfkd.faces import FaceSet
+from kfkd.losses import LOSSES, PixelRMSE
+from kfkd.pipelines.batches import epoch_order, evaluation_batches, training_batches
+from kfkd.progress import Ticker, epoch_line, say
+from kfkd.registry import Phase, Recipe
+
+_VALIDATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to fit.
+
+    Args:
+        name: zoo entry.
+        subset: keypoints to learn.
+        recipe: settings.
+        codec: what the outputs mean.
+        seed: of initialisation, order, dropout and augmentation.
+        precision: Keras dtype policy.
+        options: for the builder.
+        train: rows to learn from.
+        validation: rows to measure on, may be empty.
+        mean_face: RMSE of the mean face on the validation rows, in pixels.
+        augment: hook of `training_batches`.
+        callbacks: the user's own.
+        checkpoint: file of the state after each epoch.
+        on_epoch: called with the history after each epoch.
+        quiet: no progress.
+    """
+
+    name: str
+    subset: str
+    recipe: Recipe
+    codec: Coordinates
+    seed: int
+    precision: str
+    options: dict[str, Any]
+    train: FaceSet
+    validation: FaceSet
+    mean_face: float
+    augment: Callable[..., Any] | None
+    callbacks: Sequence[keras.callbacks.Callback]
+    checkpoint: Path
+    on_epoch: Callable[[list[dict[str, float]]], None]
+    quiet: bool
+
+
+def fit(job: Job) -> tuple[keras.Model, list[dict[str, float]]]:
+    """Fits a model, going on from its checkpoint where there is one.
+
+    Args:
+        job: what to fit.
+
+    Returns:
+        The trained model and a row for each epoch.
+
+    Raises:
+        RunError: when the loss is no longer a number.
+    """
+    history: list[dict[str, float]] = []
+    with seeded(crc32(f"{job.seed}:{job.subset}".encode())), precision(job.precision):
+        model = build(
+            job.name,
+            job.codec.outputs(len(job.train.skeleton.subset(job.subset))),
+            job.train.images.shape[1:],
+            **job.options,
+        )
+        done, start = saved_epoch(job.checkpoint), 0
+        for phase in phases(job.recipe):
+            if done <= start + phase.epochs:
+                _fit_phase(job, model, phase, start, history)
+            start += phase.epochs
+    return model, history
+
+
+def phases(recipe: Recipe) -> list[Phase]:
+    """The recipe's phases, stretched to its number of epochs; one where it names none."""
+    if not recipe.phases:
+        return [Phase(recipe.epochs, None)]
+    planned = np.cumsum([phase.epochs for phase in recipe.phases])
+    ends = np.round(planned * recipe.epochs / planned[-1]).astype(int)
+    lengths = np.diff(ends, prepend=0).tolist()
+    return [
+        Phase(length, phase.unfreeze, phase.learning_rate)
+        for length, phase in zip(lengths, recipe.phases, strict=True)
+        if length
+    ]
+
+
+def _fit_phase(
+    job: Job, model: keras.Model, phase: Phase, start: int, history: list[dict[str, float]]
+) -> None:
+    _freeze(model, phase.unfreeze)
+    _compile(job, model, phase)
+    watchers = _watchers(job)
+    log = EpochLog(job, history)
+    checkpoint = Checkpoint(job.checkpoint, watchers, history)
+    checkpoint.set_model(model)
+    end = start + phase.epochs
+    first = checkpoint.restore() if saved_epoch(job.checkpoint) > start else start
+    if first >= end or checkpoint.stopped:
+        _end_early(watchers, checkpoint, model)
+        return
+    model.fit(
+        _batches(job, first, end),
+        steps_per_epoch=steps_per_epoch(job),
+        initial_epoch=first,
+        epochs=end,
+        validation_data=_validation(job),
+        callbacks=[log, *watchers, *job.callbacks, checkpoint],
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def _freeze(model: keras.Model, unfreeze: int | None) -> None:
+    if any(layer.name == "backbone" for layer in model.layers):
+        layers = model.get_layer("backbone").layers
+        for i, layer in enumerate(layers):
+            layer.trainable = unfreeze is None or i >= len(layers) - unfreeze
+
+
+def _compile(job: Job, model: keras.Model, phase: Phase) -> None:
+    optimizer = keras.optimizers.get(job.recipe.optimizer)
+    optimizer.learning_rate = phase.learning_rate or job.recipe.learning_rate
+    model.compile(optimizer=optimizer, loss=LOSSES[job.recipe.loss], metrics=[PixelRMSE(job.codec)])
+
+
+def _watchers(job: Job) -> list[keras.callbacks.Callback]:
+    recipe, monitor = job.recipe, "val_rmse" if len(job.validation) else "rmse"
+    watchers: list[keras.callbacks.Callback] = []
+    if recipe.early_stopping is not None or recipe.restore_best:
+        patience = recipe.epochs if recipe.early_stopping is None else recipe.early_stopping
+        watchers.append(
+            keras.callbacks.EarlyStopping(
+                monitor, mode="min", patience=patience, restore_best_weights=recipe.restore_best
+            )
+        )
+    if recipe.plateau is not None:
+        watchers.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor,
+                mode="min",
+                factor=recipe.plateau.factor,
+                patience=recipe.plateau.patience,
+                min_lr=recipe.plateau.min_learning_rate,
+            )
+        )
+    return watchers
+
+
+def _end_early(
+    watchers: list[keras.callbacks.Callback], checkpoint: Checkpoint, model: keras.Model
+) -> None:
+    """A training that had already ended when it was killed still owes its best weights."""
+    best = checkpoint.best_weights
+    if best and any(getattr(w, "restore_best_weights", False) for w in watchers):
+        model.set_weights(best)
+
+
+def steps_per_epoch(job: Job) -> int:
+    """Batches an epoch."""
+    size = min(job.recipe.batch_size, len(job.train))
+    return len(epoch_order(len(job.train), size, 0, 0))
+
+
+def _batches(job: Job, first: int, end: int) -> Any:
+    return training_batches(
+        job.train,
+        job.recipe.batch_size,
+        subset=job.subset,
+        codec=job.codec,
+        seed=job.seed,
+        first_epoch=first,
+        epochs=end,
+        augment=job.augment,
+    )
+
+
+def _validation(job: Job) -> Any:
+    if not len(job.validation):
+        return None
+    return evaluation_batches(job.validation, _VALIDATION_BATCH, subset=job.subset, codec=job.codec)
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Keeps the history, reports progress, and ends a training whose loss is no longer a number.
+
+    Args:
+        job: what is fitted.
+        history: where rows go.
+    """
+
+    def __init__(self, job: Job, history: list[dict[str, float]]) -> None:
+        super().__init__()
+        self.job, self.history = job, history
+        self.ticker, self.steps = Ticker(job.quiet), steps_per_epoch(job)
+        self.began, self.epoch = 0.0, 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Starts the epoch's clock."""
+        self.began, self.epoch = time.monotonic(), epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Shows where the epoch is, where someone watches."""
+        if self.ticker.active:
+            title = f"{self.job.subset} {self.epoch + 1:>3}/{self.job.recipe.epochs}"
+            self.ticker.show(f"{title}  step {batch + 1}/{self.steps}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Appends the epoch's row and says it."""
+        logs = logs or {}
+        if not np.isfinite(logs.get("loss", 0.0)):
+            raise RunError(
+                f"{self.job.name}, {self.job.subset}: the loss of epoch {epoch + 1} is "
+                f"{logs['loss']}; a smaller learning_rate than "
+                f"{float(self.model.optimizer.learning_rate):g} may help"
+            )
+        row = {
+            key: float(logs[key]) for key in ("loss", "rmse", "val_loss", "val_rmse") if key in logs
+        }
+        row = {"epoch": epoch + 1, **row}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["seconds"] = round(time.monotonic() - self.began, 3)
+        self.history.append(row)
+        self.ticker.clear()
+        self.job.on_epoch(self.history)
+        line = epoch_line(self.job.subset, self.job.recipe.epochs, row, self.job.mean_face)
+        say(line, self.job.quiet)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds Keras, NumPy and Python inside the block; the caller's generators stay as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Sets Keras' dtype policy inside the block."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

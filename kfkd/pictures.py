@@ -1,0 +1,88 @@
+"""The pictures of a training: faces with predictions, the worst cases, curves and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kfkd.curves import keypoint_error_bars, loss_curves
+from kfkd.errors import KfkdError
+from kfkd.faces import FaceSet
+from kfkd.figures import save_figure
+from kfkd.metrics import image_errors
+from kfkd.sheets import face_sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "face_sheet",
+    "keypoint_error_bars",
+    "loss_curves",
+    "prediction_sheet",
+    "save_figure",
+    "worst_sheet",
+]
+
+
+def prediction_sheet(
+    faces: FaceSet,
+    predicted: np.ndarray,
+    rows: Sequence[int] | np.ndarray,
+    title: str | None = None,
+) -> Figure:
+    """Chosen faces with labels, predictions and each one's RMSE in its title.
+
+    Args:
+        faces: the faces.
+        predicted: (n, k, 2) in pixels, for all of them.
+        rows: positions of the chosen ones, from 0; the titles show their ids.
+        title: above the sheet.
+
+    Returns:
+        The figure.
+
+    Raises:
+        KfkdError: when the shapes do not fit together, or no row is chosen.
+    """
+    rows = np.asarray(rows, int)
+    picked, points = faces[rows], np.asarray(predicted)[rows]
+    errors = image_errors(picked.keypoints, points)
+    titles = [
+        f"row {face}" if np.isnan(error) else f"row {face}: {error:.2f} px"
+        for face, error in zip(picked.ids, errors, strict=True)
+    ]
+    return face_sheet(picked.images, picked.keypoints, points, titles, title=title)
+
+
+def worst_sheet(faces: FaceSet, predicted: np.ndarray, count: int = 24) -> Figure:
+    """The faces with the largest RMSE, each with its share of the set's whole squared error.
+
+    Args:
+        faces: faces, of which at least one is labelled.
+        predicted: (n, k, 2) in pixels.
+        count: how many to show at most.
+
+    Returns:
+        The figure.
+
+    Raises:
+        KfkdError: when no face has a label.
+    """
+    errors = image_errors(faces.keypoints, predicted)
+    labelled = np.flatnonzero(~np.isnan(errors))
+    if not len(labelled):
+        raise KfkdError(f"worst_sheet wants labelled faces. Received: {len(faces)} without a label")
+    rows = labelled[np.argsort(-errors[labelled], kind="stable")][:count]
+    squares = np.nansum(np.square(faces.keypoints.astype(np.float64) - predicted), axis=(1, 2))
+    share = squares / max(squares.sum(), np.finfo(float).tiny)
+    titles = [f"row {faces.ids[i]}: {errors[i]:.2f} px\n{share[i]:.1%} of all error" for i in rows]
+    whole = (
+        f"The {len(rows)} worst of {len(labelled)} faces: "
+        f"{share[rows].sum():.0%} of the squared error"
+    )
+    return face_sheet(
+        faces.images[rows], faces.keypoints[rows], predicted[rows], titles, title=whole
+    )

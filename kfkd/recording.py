@@ -1,0 +1,75 @@
+"""Measured figures of the zoo: taken from finished runs by a command, never typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kfkd.errors import RunError
+from kfkd.files import read_json, write_json
+from kfkd.runs import Run, load_run
+
+
+def training_command(run: Run) -> str:
+    """The command that repeats a run."""
+    settings = run.record["settings"]
+    parts = ["kfkd train", settings["model"], "--data DATA", "--seed", str(settings["seed"])]
+    parts += ["--subsets", *settings["subsets"], "--precision", settings["precision"]]
+    for key in ("epochs", "batch_size", "learning_rate", "validation"):
+        parts += [f"--{key.replace('_', '-')}", f"{settings['recipe'][key]:g}"]
+    if settings["drop_incomplete"]:
+        parts.append("--drop-incomplete")
+    return " ".join(parts)
+
+
+def measured(run: Run) -> dict[str, Any]:
+    """What stands in the zoo's table of a finished run on real data.
+
+    Args:
+        run: a finished run of all keypoints.
+
+    Returns:
+        Validation RMSEs in pixels beside the mean face, cost, machine and command.
+
+    Raises:
+        RunError: when the run is unfinished, was trained on built-in faces or lacks keypoints.
+    """
+    if not run.finished:
+        raise RunError(f"{run.folder} is not finished")
+    if run.record["data"]["origin"] == "synthetic":
+        raise RunError(f"{run.folder} was trained on built-in faces; the zoo lists real data only")
+    scores, parts = run.metrics["model"], run.record["subsets"]
+    if scores["kaggle_rmse"] is None:
+        raise RunError(f"{run.folder} does not predict every keypoint")
+    record = run.record
+    return {
+        **{key: scores[key] for key in ("kaggle_rmse", "dense", "sparse", "full", "four_point")},
+        "mean_face": run.metrics["mean_face"]["kaggle_rmse"],
+        "mean_face_per_source": run.metrics["mean_per_source"]["kaggle_rmse"],
+        "on": f"{record['split']['validation']} held-out images of {record['data']['rows']}",
+        "epochs": {name: part["epochs"] for name, part in parts.items()},
+        "minutes": round(sum(part["seconds"] for part in parts.values()) / 60, 1),
+        "images_per_second": {name: part["images_per_second"] for name, part in parts.items()},
+        "seed": record["settings"]["seed"],
+        "machine": f"{record['machine']['cpu']}, {record['machine']['cores']} cores",
+        "command": training_command(run),
+    }
+
+
+def record_runs(runs: Sequence[Run | str | Path], table: str | Path) -> dict[str, Any]:
+    """Adds runs to the zoo's table of measured figures.
+
+    Args:
+        runs: finished runs; a later one replaces an earlier one of the same entry.
+        table: the JSON file, `models/results.json` of the source tree.
+
+    Returns:
+        The whole table.
+    """
+    table = Path(table)
+    results = read_json(table) if table.is_file() else {}
+    for run in map(load_run, runs):
+        results[run.name] = measured(run)
+    write_json(table, dict(sorted(results.items())))
+    return results

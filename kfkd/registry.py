@@ -1,0 +1,174 @@
+"""The zoo's registry: a model's name with everything needed to reproduce it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+from kfkd.codecs import Coordinates
+from kfkd.errors import KfkdError, UnknownName
+
+if TYPE_CHECKING:
+    import keras
+
+    Builder = Callable[..., keras.Model]
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Multiplies the learning rate by `factor` after `patience` epochs without a better score."""
+
+    factor: float = 0.4
+    patience: int = 4
+    min_learning_rate: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training of a pre-trained backbone.
+
+    Args:
+        epochs: how long.
+        unfreeze: how many of the backbone's last layers learn; 0 = none, None = all.
+        learning_rate: the rate of this phase; None = the recipe's.
+    """
+
+    epochs: int
+    unfreeze: int | None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an entry is trained.
+
+    Args:
+        loss: name in `kfkd.losses.LOSSES`; every loss leaves missing labels out.
+        optimizer: name of a Keras optimiser.
+        learning_rate: its first rate.
+        batch_size: images a step.
+        epochs: at the most.
+        early_stopping: epochs without a better validation RMSE before it stops; None = never.
+        restore_best: end with the best epoch's weights rather than the last's.
+        plateau: lowers the rate on a plateau of the validation RMSE; None = never.
+        validation: share of the images held out.
+        augment: name of the published augmentation mix; None = none.
+        phases: stretches with parts of the backbone frozen; () = one, everything learns.
+    """
+
+    loss: str = "mse"
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    batch_size: int = 50
+    epochs: int = 100
+    early_stopping: int | None = None
+    restore_best: bool = False
+    plateau: Plateau | None = None
+    validation: float = 0.1
+    augment: str | None = None
+    phases: tuple[Phase, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A zoo entry.
+
+    Args:
+        name: how users call it.
+        build: builder, `build(outputs, input_shape, **options)` → uncompiled Keras model that
+            takes pixels 0–255 and gives `outputs` numbers; pre-processing is inside the model.
+        family: the family of architectures, the name of its file.
+        dataset: the data set it belongs to.
+        subsets: keypoint subsets that are trained, a model each.
+        params: expected parameter count (Keras total) by number of outputs.
+        input_shape: (h, w, c).
+        recipe: how it is trained.
+        codec: what its outputs mean.
+        published: published scores by name, for example {"private": 1.73, "public": 2.13}.
+        source: where architecture and scores were published.
+        mistakes: what the source got wrong, and what we do instead.
+    """
+
+    name: str
+    build: Builder
+    family: str = "own"
+    dataset: str = "kaggle"
+    subsets: tuple[str, ...] = ("dense", "sparse")
+    params: Mapping[int, int] = field(default_factory=dict)
+    input_shape: tuple[int, int, int] = (96, 96, 1)
+    recipe: Recipe = field(default_factory=Recipe)
+    codec: Coordinates = field(default_factory=Coordinates)
+    published: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+    mistakes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """First line of the builder's docstring."""
+        return (inspect.getdoc(self.build) or "").partition("\n")[0]
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+@overload
+def register(builder: Builder, /) -> Builder: ...
+@overload
+def register(*, replace: bool = False, **facts: Any) -> Callable[[Builder], Builder]: ...
+def register(
+    builder: Builder | None = None, /, *, replace: bool = False, **facts: Any
+) -> Builder | Callable[[Builder], Builder]:
+    """Adds a builder to the zoo under its own name; a decorator, with or without arguments.
+
+    Args:
+        builder: a function `(outputs, input_shape=(96, 96, 1), **options)` → uncompiled
+            `keras.Model`.
+        replace: allow a name that is taken.
+        **facts: fields of `Entry`, such as `params`, `subsets`, `recipe`; `name` where it should
+            differ from the function's.
+
+    Returns:
+        The builder, unchanged.
+
+    Raises:
+        KfkdError: when the name is taken and `replace` is not set.
+
+    Example:
+        >>> import keras, kfkd
+        >>> @kfkd.register
+        ... def my_net(outputs, input_shape=(96, 96, 1)):
+        ...     return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(),
+        ...                              keras.layers.Dense(outputs)])
+        >>> kfkd.build("my_net", outputs=8).count_params()
+        73736
+    """
+
+    def add(builder: Builder) -> Builder:
+        name = facts.pop("name", builder.__name__)
+        if name in _ENTRIES and not replace:
+            raise KfkdError(f"a model is already registered as {name!r}; choose another name")
+        _ENTRIES[name] = Entry(name=name, build=builder, **facts)
+        return builder
+
+    return add if builder is None else add(builder)
+
+
+def entries() -> dict[str, Entry]:
+    """All entries by name, the zoo's own first, in the order of their registration."""
+    import kfkd.models  # noqa: F401  (registers the zoo)
+
+    return dict(_ENTRIES)
+
+
+def entry(name: str) -> Entry:
+    """The entry called `name`.
+
+    Raises:
+        UnknownName: with the nearest names, when there is none.
+    """
+    known = entries()
+    if name not in known:
+        raise UnknownName("model", name, list(known))
+    return known[name]

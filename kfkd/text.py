@@ -1,0 +1,33 @@
+"""Plain-text tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A text table with aligned columns; numbers to the right.
+
+    Args:
+        header: column titles.
+        rows: cells, shown by `str`.
+
+    Returns:
+        Lines without a trailing line break.
+    """
+    cells = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    right = [all(_is_number(row[i]) for row in cells) and bool(cells) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(header), "  ".join("-" * w for w in widths), *map(line, cells)])
+
+
+def _is_number(cell: str) -> bool:
+    return cell in ("", "—") or cell.replace(",", "").lstrip("+-").replace(".", "", 1).isdigit()

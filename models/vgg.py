@@ -1,0 +1,177 @@
+"""The study's four VGG nets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kfkd.errors import KfkdError
+from kfkd.lazy import keras
+from kfkd.models.blocks import conv_relu, conv_relu_norm, coordinates, dense_dropout
+from kfkd.registry import Phase, Recipe, register
+
+if TYPE_CHECKING:
+    from keras import Model
+
+_VGG16_REPEATS = (2, 2, 3, 3, 3)
+_SPLIT_RECIPE = Recipe(batch_size=10, epochs=50, validation=0.2)
+_TRIMMED_RECIPE = Recipe(loss="rmse", batch_size=5, epochs=50, validation=0.25)
+
+
+def vgg_stages(x: Any, widths: tuple[int, ...]) -> Any:
+    """VGG-16's five stages of 3×3 convolutions, each closed by a max-pool, then flattened."""
+    for filters, repeats in zip(widths, _VGG16_REPEATS, strict=True):
+        for _ in range(repeats):
+            x = conv_relu(x, filters)
+        x = keras.layers.MaxPooling2D()(x)
+    return keras.layers.Flatten()(x)
+
+
+@register(
+    family="vgg",
+    subsets=("all",),
+    params={30: 54_500_342},
+    recipe=Recipe(loss="rmse", batch_size=5, epochs=10, validation=0.25),
+    published={"validation": 4.037},
+    source="Kaggle study, VGG-16",
+    mistakes=("Trained on complete rows only, on raw pixels, and never submitted.",),
+)
+def vgg16(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+    """Full VGG-16 from scratch, with dense layers 4096, 4096 and 1000.
+
+    After Simonyan and Zisserman, "Very deep convolutional networks" (2014).
+
+    Args:
+        outputs: how many coordinates.
+        input_shape: (h, w, c), pixels 0–255.
+
+    Returns:
+        An uncompiled model whose outputs are pixels.
+    """
+    image = keras.Input(input_shape, name="image")
+    x = vgg_stages(image, (64, 128, 256, 512, 512))
+    for _ in range(2):
+        x = dense_dropout(x, 4096, "relu", 0.5)
+    x = keras.layers.Dense(1000, activation="relu")(x)
+    return keras.Model(image, coordinates(x, outputs), name="vgg16")
+
+
+@register(
+    family="vgg",
+    subsets=("all",),
+    params={30: 4_977_230},
+    recipe=_TRIMMED_RECIPE,
+    published={"private": 4.29732, "public": 4.35237},
+    source="Kaggle study, VGG-16 with smaller filters",
+    mistakes=("Its score is worse than the mean face (3.87): raw pixels, complete rows only.",),
+)
+def vgg16_small(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+    """VGG-16's layout with a quarter to half of its filters and dense layers 1024, 512 and 256.
+
+    Args:
+        outputs: how many coordinates.
+        input_shape: (h, w, c), pixels 0–255.
+
+    Returns:
+        An uncompiled model whose outputs are pixels.
+    """
+    image = keras.Input(input_shape, name="image")
+    x = vgg_stages(image, (16, 32, 64, 128, 256))
+    x = dense_dropout(x, 1024, "relu", 0.5)
+    x = dense_dropout(x, 512, "relu", 0.5)
+    x = keras.layers.Dense(256, activation="relu")(x)
+    return keras.Model(image, coordinates(x, outputs), name="vgg16_small")
+
+
+@register(
+    family="vgg",
+    params={8: 24_822_464, 22: 24_879_822},
+    recipe=_SPLIT_RECIPE,
+    published={"private": 2.30058, "public": 2.62112},
+    source="Kaggle study, VGG-16 condensed on split data",
+    mistakes=(
+        "728 filters look like a slip for 128; kept, the authors' scores are this net's.",
+        "The leading zero padding comes on top of 'same' padding, so the maps are 98, 49, 24, "
+        "12, 6 wide; kept.",
+        "Early stopping with patience 100 in 50 epochs never fired: last epoch's weights; so here.",
+    ),
+)
+def vgg_condensed(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+    """Condensed VGG-16: one convolution a stage, 64-728-256-512-1024, with batch normalisation.
+
+    Args:
+        outputs: how many coordinates.
+        input_shape: (h, w, c), pixels 0–255.
+
+    Returns:
+        An uncompiled model whose outputs are pixels.
+    """
+    layers = keras.layers
+    image = keras.Input(input_shape, name="image")
+    x = layers.ZeroPadding2D(1)(image)
+    for filters in (64, 728, 256, 512, 1024):
+        x = conv_relu_norm(x, filters, padding="valid" if filters == 1024 else "same")
+        x = layers.MaxPooling2D()(x)
+    x = dense_dropout(layers.Flatten()(x), 4096, None, 0.5)
+    return keras.Model(image, coordinates(x, outputs), name="vgg_condensed")
+
+
+@register(
+    family="vgg",
+    subsets=("all",),
+    params={30: 15_902_302},
+    recipe=Recipe(
+        loss="rmse",
+        batch_size=64,
+        epochs=25,
+        validation=0.25,
+        phases=(Phase(epochs=10, unfreeze=0), Phase(epochs=15, unfreeze=5)),
+    ),
+    source="Kaggle study, VGG-16 transfer learning",
+    published={"validation": 6.722},
+    mistakes=(
+        "The second phase diverged (validation 50.9 px): Adam 0.001 on unfrozen layers.",
+        "VGG's own pre-processing was skipped; `preprocess=True` applies it.",
+    ),
+)
+def vgg16_transfer(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    weights: str | None = None,
+    preprocess: bool = False,
+) -> Model:
+    """Keras' VGG16 as a backbone with a dense head, trained frozen first, then its last layers.
+
+    Args:
+        outputs: how many coordinates.
+        input_shape: (h, w, c), pixels 0–255; one grey channel is repeated three times.
+        weights: "imagenet", a weights file, or None for random ones.
+        preprocess: subtract ImageNet's mean colours, as VGG was trained with.
+
+    Returns:
+        An uncompiled model whose outputs are pixels; its backbone is the layer "backbone".
+
+    Raises:
+        KfkdError: when the weights cannot be had.
+    """
+    layers = keras.layers
+    image = keras.Input(input_shape, name="image")
+    x = layers.Concatenate(name="rgb")([image] * 3) if input_shape[-1] == 1 else image
+    if preprocess:
+        # Caffe's order is blue, green, red; on grey pictures only the means matter.
+        x = layers.Normalization(mean=(103.939, 116.779, 123.68), variance=(1.0, 1.0, 1.0))(x)
+    x = layers.Flatten()(_vgg16_backbone((*input_shape[:2], 3), weights)(x))
+    x = layers.Dense(256, activation="relu")(x)
+    return keras.Model(image, coordinates(x, outputs), name="vgg16_transfer")
+
+
+def _vgg16_backbone(shape: tuple[int, int, int], weights: str | None) -> Model:
+    try:
+        return keras.applications.VGG16(
+            include_top=False, weights=weights, input_shape=shape, name="backbone"
+        )
+    except Exception as error:
+        raise KfkdError(
+            f"VGG16 weights {weights!r} cannot be had ({error}); download "
+            "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 elsewhere and pass its path, "
+            "or pass weights=None"
+        ) from error

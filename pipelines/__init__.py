@@ -1,0 +1,1 @@
+"""Data sets in, batches out; built-in faces; splits."""

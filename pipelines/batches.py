@@ -1,0 +1,162 @@
+"""From a `FaceSet` to batches: order → gather → augment → encode → prefetch.
+
+The uint8 set is held once in memory, which is the cache; a shuffled epoch is a list of row
+numbers, a function of seed and epoch alone, so training can go on from any epoch exactly as if it
+had never stopped. Pixels stay uint8 until the device has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kfkd.codecs import Coordinates
+from kfkd.errors import KfkdError
+from kfkd.faces import FaceSet
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def rows_for(faces: FaceSet, subset: str, drop_incomplete: bool = False) -> np.ndarray:
+    """Rows that can teach a subset: those with a label of it.
+
+    Args:
+        faces: the set.
+        subset: "dense", "sparse" or "all".
+        drop_incomplete: keep only rows with every label of the subset, as the study did.
+
+    Returns:
+        Ascending row indices.
+    """
+    labels = faces.labelled[:, list(faces.skeleton.subset(subset))].reshape(len(faces), -1)
+    return np.flatnonzero(labels.all(axis=1) if drop_incomplete else labels.any(axis=1))
+
+
+def epoch_order(n: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+    """The shuffled batches of one epoch.
+
+    Every row comes at least once; the last batch is filled up with the epoch's first rows, so that
+    all batches have one shape.
+
+    Args:
+        n: rows.
+        batch_size: rows a batch.
+        seed: of the training.
+        epoch: from 0.
+
+    Returns:
+        int64 (batches, batch_size), row numbers.
+    """
+    order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)
+    return np.resize(order, (-(-n // batch_size), batch_size))
+
+
+def training_batches(
+    faces: FaceSet,
+    batch_size: int,
+    *,
+    subset: str = "all",
+    codec: Coordinates | None = None,
+    seed: int = 0,
+    first_epoch: int = 0,
+    epochs: int = 1,
+    augment: Augment | None = None,
+) -> tf.data.Dataset:
+    """Shuffled, augmented, encoded batches of all epochs, in static shapes.
+
+    Args:
+        faces: rows to learn from.
+        batch_size: images a step; a smaller set gives smaller batches.
+        subset: keypoints to learn; augmentation sees all of them, the target holds the subset.
+        codec: turns keypoints into targets; None = pixels.
+        seed: of order and augmentation.
+        first_epoch: where to start, from 0.
+        epochs: where to end.
+        augment: `(images uint8 (b, h, w, c), keypoints (b, k, 2), seed int32 (2,))` → the same,
+            changed; the seed is this step's own. None = nothing.
+
+    Returns:
+        A `tf.data.Dataset` of (images, targets), `ceil(n / batch_size)` batches an epoch.
+
+    Raises:
+        KfkdError: when there are no rows or the batch size is below 1.
+
+    Example:
+        >>> from kfkd.pipelines.synthetic import synthetic_faces
+        >>> images, targets = next(iter(training_batches(synthetic_faces(64), 32)))
+        >>> images.shape, targets.shape
+        (TensorShape([32, 96, 96, 1]), TensorShape([32, 30]))
+    """
+    if not len(faces) or batch_size < 1:
+        raise KfkdError(
+            f"training wants rows and a batch size of at least 1. Received: {len(faces)} rows, "
+            f"batch_size={batch_size}"
+        )
+    import tensorflow as tf
+
+    size = min(batch_size, len(faces))
+    orders = [epoch_order(len(faces), size, seed, epoch) for epoch in range(first_epoch, epochs)]
+    steps = np.arange(first_epoch * len(orders[0]), epochs * len(orders[0]), dtype=np.int32)
+    seeds = np.stack([np.full_like(steps, seed), steps], axis=1)
+    finish = _finisher(faces, subset, codec or Coordinates(), augment)
+    with tf.device("/cpu:0"):
+        rows = tf.data.Dataset.from_tensor_slices((np.concatenate(orders), seeds))
+        batches = rows.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return batches.with_options(_own_threads())
+
+
+def _finisher(
+    faces: FaceSet, subset: str, codec: Coordinates, augment: Augment | None
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]:
+    import tensorflow as tf
+
+    with tf.device("/cpu:0"):
+        images, keypoints = tf.constant(faces.images), tf.constant(faces.keypoints)
+    chosen = list(faces.skeleton.subset(subset))
+
+    def finish(rows: tf.Tensor, seed: tf.Tensor) -> tuple[Any, Any]:
+        batch, points = tf.gather(images, rows), tf.gather(keypoints, rows)
+        if augment is not None:
+            batch, points = augment(batch, points, seed)
+        return batch, codec.encode(tf.gather(points, chosen, axis=1))
+
+    return finish
+
+
+def _own_threads() -> tf.data.Options:
+    """Threads of its own: TensorFlow's shared ones may be busy with the model."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 2
+    options.deterministic = True
+    return options
+
+
+def evaluation_batches(
+    faces: FaceSet, batch_size: int, *, subset: str = "all", codec: Coordinates | None = None
+) -> tf.data.Dataset:
+    """Batches in the set's own order, never augmented; the last one may be smaller.
+
+    Args:
+        faces: rows to measure on.
+        batch_size: images a step.
+        subset: keypoints to measure.
+        codec: turns keypoints into targets; None = pixels.
+
+    Returns:
+        A `tf.data.Dataset` of (images, targets).
+    """
+    import tensorflow as tf
+
+    targets = (codec or Coordinates()).encode(
+        faces.keypoints[:, list(faces.skeleton.subset(subset))]
+    )
+    with tf.device("/cpu:0"):
+        batches = tf.data.Dataset.from_tensor_slices((faces.images, np.asarray(targets)))
+        return batches.batch(batch_size).prefetch(tf.data.AUTOTUNE)

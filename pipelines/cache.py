@@ -1,0 +1,165 @@
+"""Arrays parsed from a file, kept under the digest of the file's bytes.
+
+Nothing has to be told to the cache: another file, an edited one or a newer parser has another key,
+and a copy of the same file has the same. An index spares hashing files that have not changed
+since; like git's, it believes no entry of a file so young that it could change again unnoticed.
+Deleting the folder is always safe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from kfkd.errors import DataError, KfkdError
+from kfkd.files import file_digest, replacing, write_json
+
+Arrays = dict[str, np.ndarray]
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+_INDEX_LENGTH = 64
+# File systems keep times in steps of up to two seconds: a change within one step does not show.
+_RACY_NS = 2_000_000_000
+
+
+def cache_folder() -> Path:
+    """Where arrays are kept: `$KFKD_CACHE`, else `$XDG_CACHE_HOME/kfkd`, else `~/.cache/kfkd`.
+
+    Raises:
+        KfkdError: when there is no home folder and none of the variables is set.
+
+    Example:
+        >>> cache_folder().is_absolute()
+        True
+    """
+    if own := os.environ.get("KFKD_CACHE"):
+        return Path(own).expanduser().absolute()
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared).absolute() / "kfkd"
+    try:
+        return Path.home() / ".cache" / "kfkd"
+    except RuntimeError as error:
+        raise KfkdError("there is no home folder for a cache; set KFKD_CACHE") from error
+
+
+def cached_arrays(
+    file: str | Path,
+    kind: str,
+    make: Callable[[], Arrays],
+    fits: Callable[[Mapping[str, np.ndarray]], bool],
+    note: Callable[[str], None] = lambda text: None,
+) -> Arrays:
+    """The arrays parsed from a file, from the cache where they are there.
+
+    A damaged entry is thrown away and made again. A cache that cannot be written costs speed only.
+
+    Args:
+        file: the file they are parsed from.
+        kind: what is parsed and by which version, such as "train-1"; part of the key.
+        make: parses them; its errors pass through and leave nothing behind.
+        fits: whether arrays from the cache are what `make` returns (names, types, shapes).
+        note: told, in one sentence, why nothing could be kept.
+
+    Returns:
+        The arrays by name.
+
+    Raises:
+        DataError: when the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "a.txt")
+        >>> _ = file.write_text("1 2")
+        >>> read = lambda: {"a": np.array(file.read_text().split(), np.int64)}
+        >>> cached_arrays(file, "demo-1", read, lambda arrays: "a" in arrays)["a"].tolist()
+        [1, 2]
+    """
+    file = Path(file)
+    try:
+        folder = cache_folder()
+    except KfkdError as error:
+        note(f"not cached: {error}")
+        return make()
+    index = folder / "index.json"
+    looked, state, known = time.time_ns(), _state(file), _index(index)
+    digest = _known_digest(known, file, state) or _hash(file)
+    entry = folder / "arrays" / f"{digest}-{kind}.npz"
+    kept = _load(entry, fits)
+    arrays = make() if kept is None else kept
+    if kept is None and _state(file) != state:
+        return arrays  # written to while it was read: nobody knows whose digest this is
+    try:
+        if kept is None:
+            _store(entry, arrays)
+        if looked - max(state[1:3]) > _RACY_NS and not _known_digest(known, file, state):
+            _remember(index, known, file, state, digest)
+    except KfkdError as error:
+        note(f"not cached: {error}")
+    return arrays
+
+
+def _state(file: Path) -> list[int]:
+    """Size, time of writing, time of any change (which no program can set) and inode number."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", file=file) from error
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def _hash(file: Path) -> str:
+    try:
+        return file_digest(file)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", file=file) from error
+
+
+def _index(path: Path) -> dict[str, list]:
+    """For each file its state and digest; whatever is wrong with the index, it is empty."""
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return index if isinstance(index, dict) else {}
+
+
+def _known_digest(index: dict[str, list], file: Path, state: list[int]) -> str | None:
+    match index.get(str(file.absolute())):
+        case [known, str(digest)] if known == state and _DIGEST.fullmatch(digest):
+            return digest
+    return None
+
+
+def _remember(
+    path: Path, index: dict[str, list], file: Path, state: list[int], digest: str
+) -> None:
+    name = str(file.absolute())
+    kept = [(other, known) for other, known in index.items() if other != name]
+    write_json(path, dict([*kept[1 - _INDEX_LENGTH :], (name, [state, digest])]))
+
+
+def _load(entry: Path, fits: Callable[[Mapping[str, np.ndarray]], bool]) -> Arrays | None:
+    try:
+        with np.load(entry, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if fits(arrays):
+            return arrays
+    except FileNotFoundError:
+        return None
+    except Exception:  # zip, NumPy header, checksum, …: a damaged entry has no end of ways to fail
+        pass
+    with suppress(OSError):
+        entry.unlink()
+    return None
+
+
+def _store(entry: Path, arrays: Arrays) -> None:
+    with replacing(entry) as beside:
+        np.savez(beside, **arrays)  # type: ignore[arg-type]

@@ -1,0 +1,227 @@
+"""`load_faces`: a data set by name, from wherever it lies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kfkd.errors import DataError, KfkdError, UnknownName
+from kfkd.faces import FaceSet
+from kfkd.pipelines.cache import Arrays, cached_arrays
+from kfkd.pipelines.csv_pixels import PARSER_VERSION, SIDE
+from kfkd.pipelines.kaggle import (
+    ID_TABLE,
+    TABLES,
+    Member,
+    beside,
+    find_member,
+    read_arrays,
+    read_id_member,
+    wanted_files,
+)
+from kfkd.skeletons import KAGGLE_15
+
+SYNTHETIC_TRAIN, SYNTHETIC_TEST = 2000, 300
+"""How many built-in faces stand in for Kaggle's where there are none."""
+
+_TEST_SEED = 1
+_COMPETITION = "facial-keypoints-detection"
+_MARKER = "synthetic.json"  # not imported: real faces need no generator
+_SLOW = 2.0
+
+
+def load_faces(
+    name: str = "kaggle",
+    path: str | Path | None = None,
+    part: str = "train",
+    cache: bool = True,
+    quiet: bool = False,
+) -> FaceSet:
+    """Loads a data set.
+
+    Without a path Kaggle's files are looked for in `$KFKD_DATA`, in Kaggle's and Colab's usual
+    folders and in `./data`; where there are none, built-in faces stand in, and stderr says so.
+
+    Args:
+        name: "kaggle" or "synthetic" (built-in faces).
+        path: a folder with Kaggle's files or its single zip, or one such file.
+        part: "train", or "test": images without labels, ids = ImageId.
+        cache: keep the parsed arrays, so that the next load takes a moment.
+        quiet: write nothing to stderr: no notes, no progress.
+
+    Returns:
+        n faces: images uint8 (n, 96, 96, 1), keypoints float32 (n, 15, 2) in pixels, NaN = not
+        labelled; source "full" or "four_point", judged by the labels (train) or by what the id
+        table beside asks for (test); notes = the reader's warnings.
+
+    Raises:
+        DataError: when a file is absent or not as it should be; with file, row and column.
+        UnknownName: when there is no such data set or part.
+
+    Example:
+        >>> faces = load_faces("synthetic", quiet=True)
+        >>> faces.images.shape
+        (2000, 96, 96, 1)
+    """
+    if part not in TABLES:
+        raise UnknownName("part of a data set", part, list(TABLES))
+    if name == "synthetic":
+        if path is not None:
+            raise KfkdError(f"built-in faces lie nowhere. Received: path={str(path)!r}")
+        return _built_in(part)
+    if name != "kaggle":
+        raise UnknownName("data set", name, ["kaggle", "synthetic"])
+    place = Path(path) if path is not None else find_data()
+    if place is None:
+        _say("no Kaggle files found: using built-in faces (give a path, or set KFKD_DATA)", quiet)
+        return _built_in(part)
+    return _kaggle(place, part, cache, quiet)
+
+
+def find_data() -> Path | None:
+    """The first usual place that holds the competition's files, None where there is none.
+
+    Raises:
+        DataError: when `$KFKD_DATA` is set and holds none.
+
+    Example:
+        >>> find_data()  # doctest: +SKIP
+        PosixPath('data')
+    """
+    if named := os.environ.get("KFKD_DATA"):
+        if not os.access(named, os.R_OK) or not _holds_any(Path(named)):
+            message = f"KFKD_DATA names no Kaggle files, wanted {wanted_files(TABLES['train'])}"
+            raise DataError(message, file=named)
+        return Path(named)
+    readable = (p for p in usual_places() if os.access(p, os.R_OK | os.X_OK) and p.is_dir())
+    return next((place for place in readable if _is_the_competition(place)), None)
+
+
+def usual_places(root: Path = Path("/"), here: Path = Path()) -> Iterator[Path]:
+    """Where Kaggle notebooks, Colab and a checkout keep the competition's files.
+
+    Args:
+        root: the root of the file system.
+        here: the current folder.
+
+    Yields:
+        Folders that may or may not exist, the likeliest first.
+
+    Example:
+        >>> str(list(usual_places())[-1])
+        'data/facial-keypoints-detection'
+    """
+    inputs = root / "kaggle" / "input"
+    yield inputs / _COMPETITION
+    yield inputs / "competitions" / _COMPETITION
+    with suppress(OSError):
+        yield from sorted(inputs.glob("*/"))
+    content = root / "content"
+    yield from (content, content / "data", content / _COMPETITION)
+    yield content / "drive" / "MyDrive" / _COMPETITION
+    yield from (here / "data", here / "data" / _COMPETITION)
+
+
+def _holds_any(place: Path) -> bool:
+    return any(find_member(place, table) for table in TABLES.values())
+
+
+def _is_the_competition(place: Path) -> bool:
+    """In a place nobody named, a test.csv alone may belong to any other competition."""
+    train, test, asked = (find_member(place, name) for name in (*TABLES.values(), ID_TABLE))
+    return train is not None or (test is not None and asked is not None)
+
+
+def _kaggle(place: Path, part: str, cache: bool, quiet: bool) -> FaceSet:
+    member = find_member(place, TABLES[part])
+    if member is None:
+        raise DataError(f"holds no {TABLES[part]}, wanted {wanted_files(TABLES[part])}", file=place)
+    table = beside(member, ID_TABLE) if part == "test" else None
+    asked = read_id_member(table) if table else None
+    arrays = _arrays(member, part, cache, quiet)
+    notes = tuple(arrays["notes"].tolist())
+    for note in notes:
+        _say(f"{member.name}: {note}", quiet)
+    if part == "train":
+        sparse = arrays["keypoints"][:, KAGGLE_15.subset("sparse")]
+        source = np.where(np.isnan(sparse).all(axis=(1, 2)), "four_point", "full")
+    else:
+        ids = arrays["ids"]
+        source = asked.source(ids) if asked else np.full(len(ids), "full")
+    return FaceSet(
+        **{name: arrays[name] for name in ("images", "keypoints", "group", "ids")},
+        skeleton=KAGGLE_15,
+        source=source,
+        origin="synthetic" if (member.file.parent / _MARKER).is_file() else "kaggle",
+        path=str(place.absolute()),
+        notes=notes,
+    )
+
+
+def _arrays(member: Member, part: str, cache: bool, quiet: bool) -> Arrays:
+    def make() -> Arrays:
+        with _progress(member, quiet) as on_share:
+            return read_arrays(member, part, on_share)
+
+    if not cache:
+        return make()
+    kind = f"{part}-{PARSER_VERSION}"
+    return cached_arrays(member.file, kind, make, _fits, lambda note: _say(note, quiet))
+
+
+def _fits(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether arrays out of the cache are what `read_arrays` returns."""
+    n = len(arrays["images"])
+    wanted = {
+        "images": (np.uint8, (n, SIDE, SIDE, 1)),
+        "keypoints": (np.float32, (n, len(KAGGLE_15), 2)),
+        "ids": (np.int64, (n,)),
+        "group": (np.uint64, (n,)),
+    }
+    notes = arrays["notes"]
+    return (
+        n > 0
+        and notes.ndim == 1
+        and notes.dtype.kind == "U"
+        and all((arrays[k].dtype, arrays[k].shape) == fits for k, fits in wanted.items())
+    )
+
+
+def _built_in(part: str) -> FaceSet:
+    """Built-in faces; as in Kaggle's test set, those for the test show no labels."""
+    from kfkd.pipelines.synthetic import synthetic_faces
+
+    if part == "train":
+        return synthetic_faces(n=SYNTHETIC_TRAIN, seed=0)
+    faces = synthetic_faces(n=SYNTHETIC_TEST, seed=_TEST_SEED)
+    return replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))
+
+
+@contextmanager
+def _progress(member: Member, quiet: bool) -> Iterator[Callable[[float], None]]:
+    """A line on a terminal about the share that is read, once that takes more than two seconds."""
+    name, start, shown = member.name.rsplit("/", 1)[-1], time.monotonic(), False
+
+    def on_share(share: float) -> None:
+        nonlocal shown
+        if not quiet and sys.stderr.isatty() and time.monotonic() - start > _SLOW:
+            print(f"\rreading {name} {share:4.0%}", end="", file=sys.stderr, flush=True)
+            shown = True
+
+    try:
+        yield on_share
+    finally:
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _say(line: str, quiet: bool) -> None:
+    if not quiet:
+        print(line, file=sys.stderr)

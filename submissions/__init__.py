@@ -1,0 +1,1 @@
+"""Kaggle submissions: reading the id table, writing, ensembles, local scoring."""
