@@ -118,7 +118,7 @@ def _kept(model: keras.Model) -> list[Any]:
 
 def _counters(callback: keras.callbacks.Callback) -> dict[str, Any]:
     names = next((n for kind, n in _COUNTERS.items() if isinstance(callback, kind)), ())
-    values = {name: getattr(callback, name, None) for name in names}
+    values: dict[str, Any] = {name: getattr(callback, name, None) for name in names}
     return {k: v.item() if hasattr(v, "item") else v for k, v in values.items()}
 
 

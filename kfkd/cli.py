@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'system'}: {error.strerror or error}", 2)
     except KeyboardInterrupt:
-        return _fail("stopped; a training goes on with: kfkd resume RUN", 130)
+        trains = options.run in (commands.train, commands.resume)
+        return _fail("stopped" + "; it goes on with: kfkd resume RUN" * trains, 130)
     return 0
 
 
@@ -95,11 +96,12 @@ def parser() -> Parser:
     verb = add("demo", commands.demo, "the whole way on built-in faces", _json, _quiet)
     verb.add_argument("--out", default="kfkd-demo", metavar="DIR")
     verb.add_argument("--model", default="study_model_1", metavar="MODEL")
-    verb.add_argument("--epochs", type=int, default=15)
+    verb.add_argument("--epochs", type=int, default=20)
     verb.add_argument("--faces", type=int, default=2000)
     verb = add("record", commands.record, "put finished runs into the zoo's table of scores")
-    verb.add_argument("runs", nargs="+", metavar="RUN")
+    verb.add_argument("runs", nargs="*", metavar="RUN")
     verb.add_argument("--table", default="models/results.json", metavar="FILE")
+    verb.add_argument("--readme", metavar="FILE", help="renew the table of scores in this file")
     return top
 
 

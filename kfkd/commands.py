@@ -55,18 +55,31 @@ def train(options: Namespace) -> None:
     from kfkd.training import train as verb
 
     given = vars(options)
-    passed = ("subsets", "epochs", "batch_size", "learning_rate", "validation")
-    passed += ("seed", "precision", "drop_incomplete", "out", "quiet")
+    settings = {key: given[key] for key in _TRAINING}
     recipe = {k: given[k] for k in ("early_stopping", "loss") if given[k] is not None}
     builder = {"weights": options.weights} if options.weights else None
     run = verb(
         options.name,
         options.data,
         options=builder,
-        **{key: given[key] for key in passed},
+        **settings,
         **recipe,
     )
     _print_run(run)
+
+
+_TRAINING = (
+    "subsets",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "validation",
+    "seed",
+    "precision",
+    "drop_incomplete",
+    "out",
+    "quiet",
+)
 
 
 def resume(options: Namespace) -> None:
@@ -176,10 +189,12 @@ def demo(options: Namespace) -> None:
 
 def record(options: Namespace) -> None:
     """Puts runs into the zoo's table."""
-    from kfkd.recording import record_runs
+    from kfkd.recording import record_runs, results_table, write_block
 
-    record_runs(options.runs, options.table)
-    print(options.table)
+    table = results_table(record_runs(options.runs, options.table))
+    if options.readme:
+        write_block(options.readme, table)
+    print(table)
 
 
 def _calm_tensorflow() -> None:

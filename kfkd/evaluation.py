@@ -14,7 +14,7 @@ from kfkd.errors import DataError
 from kfkd.faces import FaceSet
 from kfkd.metrics import image_errors, kaggle_rmse, mean_face, rmse
 from kfkd.pipelines.splits import grouped_split
-from kfkd.runs import Run, load_run
+from kfkd.runs import Run, finished_run
 from kfkd.text import table
 
 
@@ -80,6 +80,7 @@ def evaluate(
 
     Raises:
         DataError: when the data carries no labels, or is not the run's where its split is asked.
+        RunError: when the run is unfinished or broken.
 
     Example:
         >>> import kfkd
@@ -88,7 +89,7 @@ def evaluate(
         >>> scores.model["kaggle_rmse"] > 0
         True
     """
-    run = load_run(run)
+    run = finished_run(run)
     faces = as_faces(data if data is not None else own_data(run), quiet=quiet)
     if part == "validation":
         faces = validation_faces(run, faces)

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             beside.unlink()
+
+
+def sweep(path: str | Path) -> None:
+    """Removes what writers of `path` left beside it when they were killed; none may be at work."""
+    path = Path(path)
+    for left in path.parent.glob(f".{escape(path.stem)}-????????{path.suffix}"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

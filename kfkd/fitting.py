@@ -25,6 +25,7 @@ from kfkd.progress import Ticker, epoch_line, say
 from kfkd.registry import Phase, Recipe
 
 _VALIDATION_BATCH = 256
+_LOGGED = ("loss", "rmse", "val_loss", "val_rmse")
 
 
 @dataclass(frozen=True)
@@ -237,10 +238,8 @@ class EpochLog(keras.callbacks.Callback):
                 f"{logs['loss']}; a smaller learning_rate than "
                 f"{float(self.model.optimizer.learning_rate):g} may help"
             )
-        row = {
-            key: float(logs[key]) for key in ("loss", "rmse", "val_loss", "val_rmse") if key in logs
-        }
-        row = {"epoch": epoch + 1, **row}
+        row: dict[str, float] = {"epoch": epoch + 1}
+        row |= {key: float(logs[key]) for key in _LOGGED if key in logs}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         row["seconds"] = round(time.monotonic() - self.began, 3)
         self.history.append(row)

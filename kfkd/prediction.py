@@ -11,7 +11,7 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.faces import FaceSet
 from kfkd.files import replacing
-from kfkd.runs import Run, load_run
+from kfkd.runs import Run, finished_run
 
 
 def predict(
@@ -30,7 +30,7 @@ def predict(
 
     Raises:
         DataError: when the data cannot be read.
-        RunError: when the images do not fit the run's models.
+        RunError: when the run is unfinished, or the images do not fit its models.
 
     Example:
         >>> import kfkd
@@ -39,7 +39,7 @@ def predict(
         >>> kfkd.predict(run, faces.images[:4]).shape
         (4, 15, 2)
     """
-    return load_run(run).predict(as_faces(data, part, quiet).images)
+    return finished_run(run).predict(as_faces(data, part, quiet).images)
 
 
 def write_predictions(path: str | Path, faces: FaceSet, predicted: np.ndarray) -> Path:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kfkd.errors import RunError
-from kfkd.files import read_json, write_json
+from kfkd.errors import KfkdError, RunError
+from kfkd.files import read_json, write_json, write_text
+from kfkd.registry import entries
 from kfkd.runs import Run, load_run
+
+BLOCK = ("<!-- measured -->", "<!-- /measured -->")
 
 
 def training_command(run: Run) -> str:
@@ -73,3 +76,47 @@ def record_runs(runs: Sequence[Run | str | Path], table: str | Path) -> dict[str
         results[run.name] = measured(run)
     write_json(table, dict(sorted(results.items())))
     return results
+
+
+def results_table(results: Mapping[str, Any]) -> str:
+    """The measured figures as a Markdown table, best first.
+
+    Args:
+        results: what `record_runs` returns.
+    """
+    lines = [
+        "| model | kaggle_rmse | mean face (per source) | dense | sparse | full | four-point "
+        "| epochs | minutes | images/s | published private / public |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in sorted(results.items(), key=lambda item: item[1]["kaggle_rmse"]):
+        published = entries()[name].published
+        cells = [
+            f"`{name}`",
+            f"**{row['kaggle_rmse']:.3f}**",
+            f"{row['mean_face']:.3f} ({row['mean_face_per_source']:.3f})",
+            *(f"{row[key]:.3f}" for key in ("dense", "sparse", "full", "four_point")),
+            " + ".join(map(str, row["epochs"].values())),
+            f"{row['minutes']:g}",
+            " / ".join(f"{rate:.0f}" for rate in row["images_per_second"].values()),
+            f"{published['private']:.3f} / {published['public']:.3f}"
+            if "private" in published
+            else "—",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    commands = [f"- `{results[name]['command']}` ({results[name]['machine']})" for name in results]
+    return "\n".join([*lines, "", *commands])
+
+
+def write_block(path: str | Path, text: str) -> None:
+    """Puts `text` between the file's `measured` markers.
+
+    Raises:
+        KfkdError: when the file has no such markers.
+    """
+    whole = Path(path).read_text(encoding="utf-8")
+    if any(mark not in whole for mark in BLOCK):
+        raise KfkdError(f"{path} wants the markers {BLOCK[0]} and {BLOCK[1]}")
+    before, _, rest = whole.partition(BLOCK[0])
+    after = rest.partition(BLOCK[1])[2]
+    write_text(path, f"{before}{BLOCK[0]}\n{text}\n{BLOCK[1]}{after}")

@@ -178,6 +178,18 @@ def load_run(folder: str | Path | Run) -> Run:
     return Run(folder, record)
 
 
+def finished_run(folder: str | Path | Run) -> Run:
+    """Opens a run, as `load_run` does, that came to its end.
+
+    Raises:
+        RunError: when it did not, or the folder holds no run.
+    """
+    run = load_run(folder)
+    if not run.finished:
+        raise RunError(f"{run.folder} is not finished; go on with: kfkd resume {run.folder}")
+    return run
+
+
 def check_record(record: Any, path: Path) -> None:
     """Checks that a run.json has what a run needs, as it may come from anyone.
 
@@ -195,6 +207,11 @@ def check_record(record: Any, path: Path) -> None:
         raise RunError(f"{path} names unknown subsets; it may have {', '.join(sorted(known))}")
     if any(not isinstance(s, dict) or "codec" not in s for s in subsets.values()):
         raise RunError(f"{path} lacks the codec of a subset")
+    for name, facts in subsets.items():
+        try:
+            codec_from(facts["codec"])
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{path} gives {name!r} no known codec: {error}") from error
 
 
 def save_record(folder: Path, record: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kfkd.data import as_faces
 from kfkd.determinism import one_op_at_a_time
-from kfkd.errors import KfkdError, RunError, UnknownName
+from kfkd.errors import DataError, KfkdError, RunError, UnknownName
 from kfkd.evaluation import mean_faces, score_faces
 from kfkd.faces import FaceSet
 from kfkd.machine import machine, versions
@@ -166,8 +166,14 @@ def resume(folder: str | Path, data: Any = None, quiet: bool = False) -> Run:
         The finished run.
 
     Raises:
-        RunError: when the run used callbacks or an augmentation of the user's own, which only
-            `train` can be given again.
+        RunError: when the run used an augmentation of the user's own, which only `train` can be
+            given again.
+
+    Example:
+        >>> import kfkd
+        >>> run = kfkd.train("simple_cnn", epochs=1, out="runs/doc", quiet=True)
+        >>> kfkd.resume("runs/doc", quiet=True).finished
+        True
     """
     from kfkd.evaluation import own_data
 
@@ -218,12 +224,22 @@ def _check(settings: Settings) -> None:
     for key, (fits, what) in wanted.items():
         if not fits:
             raise KfkdError(f"{key} wants {what}. Received: {getattr(recipe, key)}")
-    if settings.seed < 0:
-        raise KfkdError(f"seed wants a number from 0. Received: {settings.seed}")
+    if not 0 <= settings.seed < 2**31:
+        raise KfkdError(f"seed wants a number from 0 to 2147483647. Received: {settings.seed}")
     if settings.precision not in PRECISIONS:
         raise UnknownName("precision", settings.precision, list(PRECISIONS))
     if recipe.loss not in LOSSES:
         raise UnknownName("loss", recipe.loss, list(LOSSES))
+    if recipe.optimizer.lower() not in _optimizers():
+        raise UnknownName("optimizer", recipe.optimizer, _optimizers())
+
+
+def _optimizers() -> list[str]:
+    """Names of Keras' optimisers; none is made, that would be TensorFlow's first operation."""
+    import keras
+
+    kinds = {name: kind for name, kind in vars(keras.optimizers).items() if isinstance(kind, type)}
+    return [name.lower() for name, kind in kinds.items() if kind is not keras.Optimizer]
 
 
 def _new_folder(name: str) -> Path:
@@ -304,7 +320,7 @@ class _Training:
         say(self._greeting(), self.quiet)
         self.history = self.run.history()
         for subset in self.settings.subsets:
-            if not (self.run.folder / f"{subset}.keras").is_file():
+            if not self._fitted(subset):
                 self._fit(subset)
         self._finish()
         say(f"done in {duration(time.monotonic() - began)}: {self.run.folder}", self.quiet)
@@ -318,12 +334,17 @@ class _Training:
             f"{self.settings.precision}, seed {self.settings.seed} → {self.run.folder}"
         )
 
+    def _fitted(self, subset: str) -> bool:
+        """The model is written first, then its facts: only both together mean that it is done."""
+        facts = self.run.record["subsets"].get(subset, {})
+        return "epochs" in facts and (self.run.folder / f"{subset}.keras").is_file()
+
     def _fit(self, subset: str) -> None:
         from kfkd.fitting import Job, fit, steps_per_epoch
 
         learn = self.train[rows_for(self.train, subset, self.settings.drop_incomplete)]
         if not len(learn):
-            raise KfkdError(f"no training row labels the subset {subset!r}")
+            raise DataError(f"no training row labels the subset {subset!r}")
         measured = self.validation[rows_for(self.validation, subset)]
         chosen = list(self.faces.skeleton.subset(subset))
         flat = rmse(measured.keypoints[:, chosen], mean_face(learn.keypoints)[chosen])
@@ -392,7 +413,7 @@ class _Training:
         draw_run(self.run, held_out, predicted)
         record["status"] = "finished"
         save_record(self.run.folder, record)
-        _remove_checkpoints(self.run.folder)
+        _tidy(self.run.folder)
 
 
 def _save_model(model: keras.Model, path: Path) -> None:
@@ -401,12 +422,18 @@ def _save_model(model: keras.Model, path: Path) -> None:
 
     from kfkd.files import replacing
 
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    # Bare tensors, not lists of one: a model with a list of inputs warns at every array it gets.
+    bare = keras.Model(model.input, model.output, name=model.name)
     with replacing(path) as beside:
         bare.save(beside)
 
 
-def _remove_checkpoints(folder: Path) -> None:
+def _tidy(folder: Path) -> None:
+    """Removes the checkpoints, and what trainings killed in the middle of a write left."""
     import shutil
 
+    from kfkd.files import sweep
+
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    for path in list(folder.iterdir()):
+        sweep(path)

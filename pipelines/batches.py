@@ -33,8 +33,8 @@ def rows_for(faces: FaceSet, subset: str, drop_incomplete: bool = False) -> np.n
     Returns:
         Ascending row indices.
     """
-    labels = faces.labelled[:, list(faces.skeleton.subset(subset))].reshape(len(faces), -1)
-    return np.flatnonzero(labels.all(axis=1) if drop_incomplete else labels.any(axis=1))
+    labels = faces.labelled[:, list(faces.skeleton.subset(subset))]
+    return np.flatnonzero(labels.all(axis=(1, 2)) if drop_incomplete else labels.any(axis=(1, 2)))
 
 
 def epoch_order(n: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:

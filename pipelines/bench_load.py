@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from kfkd.errors import DataError, KfkdError
+from kfkd.pipelines.archives import Member, find_member, wanted_files
 from kfkd.pipelines.csv_pixels import SIDE
-from kfkd.pipelines.kaggle import TABLES, Member, find_member, wanted_files
+from kfkd.pipelines.kaggle import TABLES
 from kfkd.pipelines.sources import load_faces
 from kfkd.skeletons import KAGGLE_15
 

@@ -3,7 +3,7 @@
 Nothing has to be told to the cache: another file, an edited one or a newer parser has another key,
 and a copy of the same file has the same. An index spares hashing files that have not changed
 since; like git's, it believes no entry of a file so young that it could change again unnoticed.
-Deleting the folder is always safe.
+Beyond 2 GB the arrays used least recently go. Deleting the folder is always safe.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kfkd.files import file_digest, replacing, write_json
 Arrays = dict[str, np.ndarray]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_MOST_BYTES = 2_000_000_000
 _INDEX_LENGTH = 64
 # File systems keep times in steps of up to two seconds: a change within one step does not show.
 _RACY_NS = 2_000_000_000
@@ -150,6 +151,8 @@ def _load(entry: Path, fits: Callable[[Mapping[str, np.ndarray]], bool]) -> Arra
         with np.load(entry, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if fits(arrays):
+            with suppress(OSError):  # a cache that may only be read still serves
+                os.utime(entry)  # the time of its last use, for `_prune`
             return arrays
     except FileNotFoundError:
         return None
@@ -163,3 +166,19 @@ def _load(entry: Path, fits: Callable[[Mapping[str, np.ndarray]], bool]) -> Arra
 def _store(entry: Path, arrays: Arrays) -> None:
     with replacing(entry) as beside:
         np.savez(beside, **arrays)  # type: ignore[arg-type]
+    _prune(entry)
+
+
+def _prune(written: Path) -> None:
+    """Removes the entries used least recently, never `written`, until 2 GB hold what is left."""
+    entries = []
+    for path in written.parent.glob("*.npz"):
+        if _DIGEST.match(path.name):  # others are being written
+            with suppress(OSError):  # removed by another process
+                entries.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+    excess = sum(size for _, size, _ in entries) - _MOST_BYTES
+    for _, size, path in sorted(entries):
+        if excess > 0 and path != written:
+            with suppress(OSError):
+                path.unlink()
+                excess -= size

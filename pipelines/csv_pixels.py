@@ -7,32 +7,33 @@ only ever says "fine" or "odd"; odd rows go the slow way, which finds out what i
 
 from __future__ import annotations
 
-import codecs
-import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import IO
 
 import numpy as np
 
 from kfkd.errors import DataError
+from kfkd.pipelines.csv_fields import (
+    Number,
+    convert,
+    read_header,
+    read_lines,
+    shown,
+    split_fields,
+)
 
 PARSER_VERSION = 1
-"""Raised whenever the same file would be read differently; part of the cache's key."""
+"""Part of the cache's key; raised whenever the same file would be read differently, whether that
+is for a change here, in `csv_fields` or in `kaggle`."""
 
 SIDE = 96
 """Height and width of Kaggle's images in pixels."""
 
 IMAGE_COLUMN = "Image"
 
-Number = Callable[[bytes], float]
-
 _PIXELS = SIDE * SIDE
-# Blocks that stay in the processor's cache; a row of 9,216 numbers has at most 37,000 bytes.
-_BLOCK = 1 << 20
 _SPACE = np.uint8((ord(" ") - ord("0")) % 256)
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def read_pixel_csv(
@@ -64,6 +65,7 @@ def read_pixel_csv(
 
     Example:
         >>> import io
+        >>> from kfkd.pipelines.csv_fields import whole
         >>> csv = "Image,ImageId\n" + " ".join(["7"] * 9216) + ",1\n"
         >>> ids, images = read_pixel_csv(io.BytesIO(csv.encode()), {"ImageId": whole}, file="a.csv")
         >>> ids.tolist(), images.shape, int(images.max())
@@ -71,8 +73,8 @@ def read_pixel_csv(
     """
     rows: list[list[float]] = []
     images: list[np.ndarray] = []
-    with closing(_lines(stream, on_bytes)) as lines:
-        header = _header(next(lines, b""), list(numbers), file)
+    with closing(read_lines(stream, on_bytes)) as lines:
+        header = read_header(next(lines, b""), [*numbers, IMAGE_COLUMN], file=file)
         order = [header.index(name) for name in numbers]
         image = header.index(IMAGE_COLUMN)
         for line in lines:
@@ -90,52 +92,6 @@ def read_pixel_csv(
     if not images:
         raise DataError("received a header without rows, wanted at least one row", file=file)
     return np.array(rows, dtype), np.stack(images).reshape(-1, SIDE, SIDE, 1)
-
-
-def label(text: bytes) -> float:
-    """One coordinate in pixels; an empty field or a NaN is "not labelled".
-
-    Args:
-        text: the field.
-
-    Returns:
-        The number, NaN where there is none.
-
-    Raises:
-        ValueError: when it is not a number, or not a finite one.
-
-    Example:
-        >>> label(b"66.03"), label(b"")
-        (66.03, nan)
-    """
-    if not text or text.strip() in (b"", b"NA"):
-        return math.nan
-    try:
-        value = math.inf if b"_" in text else float(text)
-    except ValueError:
-        value = math.inf
-    if abs(value) > _FLOAT32_MAX:
-        raise ValueError("a finite number or nothing")
-    return value
-
-
-def whole(text: bytes) -> int:
-    """One whole number, such as an ImageId.
-
-    Args:
-        text: the field.
-
-    Raises:
-        ValueError: when it is not a whole number of at most 18 digits.
-
-    Example:
-        >>> whole(b"12")
-        12
-    """
-    text = text.strip()
-    if not text.isdigit() or len(text) > 18:
-        raise ValueError("a whole number")
-    return int(text)
 
 
 def fast_pixels(text: bytes) -> np.ndarray | None:
@@ -196,7 +152,7 @@ def slow_pixels(text: bytes, file: str, row: int) -> np.ndarray:
         digits = word.lstrip(b"0") or b"0"
         if not word.isdigit() or len(digits) > 3 or int(digits) > 255:
             raise DataError(
-                f"pixel {place} is {_shown(word)}, wanted a whole number from 0 to 255",
+                f"pixel {place} is {shown(word)}, wanted a whole number from 0 to 255",
                 file=file,
                 row=row,
                 column=IMAGE_COLUMN,
@@ -209,103 +165,3 @@ def slow_pixels(text: bytes, file: str, row: int) -> np.ndarray:
             column=IMAGE_COLUMN,
         )
     return np.array([int(word) for word in words], np.uint8)
-
-
-def convert(
-    fields: Sequence[bytes],
-    numbers: Mapping[str, Number],
-    *,
-    file: str,
-    row: int,
-) -> list[float]:
-    """Turns the fields of one row into numbers.
-
-    Args:
-        fields: one field for each column.
-        numbers: for each column, by name, what turns its field into a number.
-        file: how the file is called in messages.
-        row: 1-based data row, for messages.
-
-    Returns:
-        One number for each column.
-
-    Raises:
-        DataError: naming the column whose field is refused.
-
-    Example:
-        >>> convert([b"3", b"4.5"], {"ImageId": whole, "nose_tip_x": label}, file="a.csv", row=1)
-        [3, 4.5]
-    """
-    values = []
-    for field, (column, number) in zip(fields, numbers.items(), strict=True):
-        try:
-            values.append(number(field))
-        except ValueError as error:
-            message = f"received {_shown(field)}, wanted {error}"
-            raise DataError(message, file=file, row=row, column=column) from None
-    return values
-
-
-def split_fields(line: bytes) -> list[bytes]:
-    r"""Fields of one line, quotes around them taken off.
-
-    Args:
-        line: without its line feed; a carriage return may be there.
-
-    Example:
-        >>> split_fields(b'1,"2 3"\r')
-        [b'1', b'2 3']
-    """
-    fields = line.removesuffix(b"\r").split(b",")
-    if b'"' not in line:
-        return fields
-    # Nothing in these files has a comma or a quote inside: taking one pair off is all there is.
-    return [f[1:-1] if len(f) > 1 and f[:1] == f[-1:] == b'"' else f for f in fields]
-
-
-def _lines(
-    stream: IO[bytes], on_bytes: Callable[[int], None] | None
-) -> Generator[bytes, None, None]:
-    """Lines without their line feed; a second thread reads (and unzips) one block ahead."""
-    done, carry = 0, b""
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(stream.read, _BLOCK)
-        while block := ahead.result():
-            ahead = reader.submit(stream.read, _BLOCK)
-            *lines, carry = (carry + block).split(b"\n")
-            yield from lines
-            if len(carry) > _BLOCK:  # no row is this long: let its check refuse it, memory bounded
-                yield carry
-                carry = b""
-            done += len(block)
-            if on_bytes:
-                on_bytes(done)
-    if carry:
-        yield carry
-
-
-def _header(line: bytes, columns: Sequence[str], file: str) -> list[str]:
-    """Names of the columns as they stand in the file."""
-    wanted = [*columns, IMAGE_COLUMN]
-    fields = split_fields(line.removeprefix(codecs.BOM_UTF8))
-    if not any(fields):
-        raise DataError(f"is empty, wanted a header with {_listed(wanted)}", file=file)
-    names = [field.decode("utf-8", "replace").strip() for field in fields]
-    if missing := [name for name in wanted if name not in names]:
-        message = f"the header lacks {_listed(missing)}. Received: {_listed(names)}"
-        raise DataError(message, file=file, column=missing[0])
-    for place, name in enumerate(names):
-        if name not in wanted or name in names[:place]:
-            what = "is there twice" if name in wanted else "is not known"
-            message = f"the column {what}, wanted {_listed(wanted)}"
-            raise DataError(message, file=file, column=name[:40])
-    return names
-
-
-def _shown(text: bytes) -> str:
-    return repr(text[:30].decode("utf-8", "replace")) + ("…" if len(text) > 30 else "")
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(name[:40] for name in names[:4])
-    return shown if len(names) <= 4 else f"{shown}, … ({len(names)} columns)"

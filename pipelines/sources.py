@@ -7,31 +7,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kfkd.errors import DataError, KfkdError, UnknownName
 from kfkd.faces import FaceSet
+from kfkd.pipelines.archives import Member, beside, find_member, wanted_files
 from kfkd.pipelines.cache import Arrays, cached_arrays
 from kfkd.pipelines.csv_pixels import PARSER_VERSION, SIDE
-from kfkd.pipelines.kaggle import (
-    ID_TABLE,
-    TABLES,
-    Member,
-    beside,
-    find_member,
-    read_arrays,
-    read_id_member,
-    wanted_files,
-)
+from kfkd.pipelines.kaggle import ID_TABLE, TABLES, read_arrays, read_id_member
 from kfkd.skeletons import KAGGLE_15
 
 SYNTHETIC_TRAIN, SYNTHETIC_TEST = 2000, 300
 """How many built-in faces stand in for Kaggle's where there are none."""
 
-_TEST_SEED = 1
 _COMPETITION = "facial-keypoints-detection"
 _MARKER = "synthetic.json"  # not imported: real faces need no generator
 _SLOW = 2.0
@@ -195,13 +185,13 @@ def _fits(arrays: Mapping[str, np.ndarray]) -> bool:
 
 
 def _built_in(part: str) -> FaceSet:
-    """Built-in faces; as in Kaggle's test set, those for the test show no labels."""
-    from kfkd.pipelines.synthetic import synthetic_faces
+    from kfkd.pipelines.synthetic import synthetic_faces, synthetic_test_faces
 
-    if part == "train":
-        return synthetic_faces(n=SYNTHETIC_TRAIN, seed=0)
-    faces = synthetic_faces(n=SYNTHETIC_TEST, seed=_TEST_SEED)
-    return replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))
+    return (
+        synthetic_faces(SYNTHETIC_TRAIN)
+        if part == "train"
+        else synthetic_test_faces(SYNTHETIC_TEST)
+    )
 
 
 @contextmanager

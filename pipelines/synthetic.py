@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from kfkd.errors import KfkdError
 from kfkd.faces import SOURCES, FaceSet, image_groups
 from kfkd.files import replacing, write_json, write_text
 from kfkd.pipelines.drawing import SIZE, Drawn, draw_face
+from kfkd.pipelines.kaggle import IdTable
 from kfkd.skeletons import KAGGLE_15
 
 MARKER = "synthetic.json"
@@ -66,20 +68,58 @@ def synthetic_faces(n: int = 2000, seed: int = 0) -> FaceSet:
     >>> faces.images.shape, faces.keypoints.shape, str(faces.source[0])
     ((10, 96, 96, 1), (10, 15, 2), 'full')
     """
-    n, seed = _whole("n", n, 1), _whole("seed", seed, 0)
-    stream = _Stream(seed, _TRAIN, n)
-    images = np.empty((n, SIZE, SIZE, 1), np.uint8)
-    keypoints = np.empty((n, len(KAGGLE_15), 2), np.float32)
-    for row in range(n):
-        images[row, :, :, 0], keypoints[row] = _face(stream, row)
-    return FaceSet(
-        images=images,
-        keypoints=keypoints,
-        skeleton=KAGGLE_15,
-        source=np.array([_source(stream, row) for row in range(n)]),
-        group=image_groups(images),
-        ids=np.arange(1, n + 1),
-        origin="synthetic",
+    return _face_set(_stream(_TRAIN, n, seed))
+
+
+def synthetic_test_faces(n: int = 300, seed: int = 0) -> FaceSet:
+    """Makes the faces that `write_kaggle_folder` writes as test.csv: others than for training.
+
+    Args:
+        n: how many faces.
+        seed: another seed gives other faces; the pictures of the first rows do not depend on `n`.
+
+    Returns:
+        n faces as of `synthetic_faces`, but as in Kaggle's test set all keypoints are NaN; ids 1..n
+        are the ImageIds, and source is who labelled what `synthetic_id_table` asks for.
+
+    Raises:
+        KfkdError: when `n` is not a whole number from 1 or `seed` not one from 0.
+
+    Example:
+        >>> faces = synthetic_test_faces(4)
+        >>> faces.ids.tolist(), bool(faces.labelled.any())
+        ([1, 2, 3, 4], False)
+    """
+    faces = _face_set(_stream(_TEST, n, seed))
+    return replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))
+
+
+def synthetic_id_table(n: int = 300, seed: int = 0) -> IdTable:
+    """Makes the table that `write_kaggle_folder` writes as IdLookupTable.csv.
+
+    Args:
+        n: how many test faces there are.
+        seed: that of the test faces.
+
+    Returns:
+        What is asked of `synthetic_test_faces(n, seed)`, RowIds from 1 on.
+
+    Raises:
+        KfkdError: when `n` is not a whole number from 1 or `seed` not one from 0.
+
+    Example:
+        >>> table = synthetic_id_table(2)
+        >>> table.row_id[:3].tolist(), table.file
+        ([1, 2, 3], 'built-in faces')
+    """
+    stream = _stream(_TEST, n, seed)
+    truth = np.stack([_face(stream, row)[1] for row in range(stream.n)])
+    asked = list(_asked(stream, truth))
+    return IdTable(
+        row_id=np.arange(1, len(asked) + 1),
+        image_id=np.array([a.image for a in asked]),
+        column=np.array([KAGGLE_15.columns.index(a.feature) for a in asked]),
+        file="built-in faces",
     )
 
 
@@ -91,7 +131,7 @@ def write_kaggle_folder(
     Files: training.csv, test.csv (or .zip), IdLookupTable.csv, SampleSubmission.csv, solution.csv
     (the true test labels, Usage Public or Private by image) and synthetic.json, the mark of
     built-in faces. The training rows are those of `synthetic_faces(train, seed)`; the test
-    faces are others.
+    faces are those of `synthetic_test_faces(test, seed)`.
 
     Args:
         folder: where to write; made where absent. An earlier folder of built-in faces is replaced.
@@ -124,6 +164,26 @@ def write_kaggle_folder(
     _write_big(folder, "test", zipped, _test_csv(unseen, truth))
     _write_answers(folder, list(_asked(unseen, truth)))
     return folder
+
+
+def _stream(number: int, n: int, seed: int) -> _Stream:
+    return _Stream(_whole("seed", seed, 0), number, _whole("n", n, 1))
+
+
+def _face_set(stream: _Stream) -> FaceSet:
+    images = np.empty((stream.n, SIZE, SIZE, 1), np.uint8)
+    keypoints = np.empty((stream.n, len(KAGGLE_15), 2), np.float32)
+    for row in range(stream.n):
+        images[row, :, :, 0], keypoints[row] = _face(stream, row)
+    return FaceSet(
+        images=images,
+        keypoints=keypoints,
+        skeleton=KAGGLE_15,
+        source=np.array([_source(stream, row) for row in range(stream.n)]),
+        group=image_groups(images),
+        ids=np.arange(1, stream.n + 1),
+        origin="synthetic",
+    )
 
 
 def _whole(name: str, value: int, least: int) -> int:

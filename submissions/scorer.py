@@ -13,7 +13,7 @@ from kfkd import metrics
 from kfkd.errors import DataError
 from kfkd.faces import SOURCES
 from kfkd.skeletons import KAGGLE_15
-from kfkd.submissions import writer
+from kfkd.submissions import reading
 
 _WORST = 10
 _USAGES = ("public", "private", "ignored")
@@ -136,8 +136,12 @@ def score(
             counts.
 
     Example:
-        >>> result = score("mine.csv", "solution.csv", "data")  # doctest: +SKIP
-        >>> print(result.private, result, sep="\\n")  # doctest: +SKIP
+        >>> import kfkd
+        >>> from kfkd.pipelines.synthetic import write_kaggle_folder
+        >>> folder = write_kaggle_folder("doc-faces", train=10, test=5)
+        >>> result = kfkd.score(folder / "SampleSubmission.csv", folder / "solution.csv")
+        >>> result.rmse > result.constant
+        True
     """
     whole = _read_solution(solution, id_table)
     counts = ~np.isnan(whole.location)
@@ -146,8 +150,8 @@ def score(
     if not counts.any():
         raise DataError("no row counts: each is Ignored or NaN", file=solution, column="Location")
     truth = whole[counts]
-    row_id, values = writer.read_submission(submission)
-    writer.refuse_unmatched(row_id, truth.row_id, whole.row_id, submission)
+    row_id, values = reading.read_submission(submission)
+    reading.refuse_unmatched(row_id, truth.row_id, whole.row_id, submission)
     order = np.argsort(row_id)
     result = _score(truth, values[order[np.searchsorted(row_id[order], truth.row_id)]])
     if not quiet:
@@ -213,11 +217,11 @@ def _worst(truth: _Solution, predicted: np.ndarray) -> tuple[WorstImage, ...]:
 
 
 def _read_solution(path: str | Path, id_table: str | Path | None) -> _Solution:
-    columns = writer.read_columns(path, writer.HEADER)
-    row_id = writer.whole_numbers(columns["RowId"], path, "RowId")
-    writer.refuse_repeats(row_id, path)
+    columns = reading.read_columns(path, reading.HEADER)
+    row_id = reading.whole_numbers(columns["RowId"], path, "RowId")
+    reading.refuse_repeats(row_id, path)
     usage = _words(columns, "Usage", _USAGES, path)
-    location = writer.numbers(columns["Location"], path, "Location", missing=True)
+    location = reading.numbers(columns["Location"], path, "Location", missing=True)
     image, column, source = _layout(path, columns, row_id, id_table)
     said = _words(columns, "Source", SOURCES, path)
     return _Solution(row_id, location, usage, image, column, source if said is None else said)
@@ -235,7 +239,7 @@ def _layout(
 
     image = column = None
     if "ImageId" in columns:
-        image = writer.whole_numbers(columns["ImageId"], path, "ImageId")
+        image = reading.whole_numbers(columns["ImageId"], path, "ImageId")
     if (names := _words(columns, "FeatureName", KAGGLE_15.columns, path)) is not None:
         index = {name: i for i, name in enumerate(KAGGLE_15.columns)}
         column = np.array([index[name] for name in names.tolist()], np.int64)
@@ -244,7 +248,7 @@ def _layout(
     if id_table is None:
         return image, column, None
     table = read_id_table(id_table)
-    writer.refuse_unmatched(row_id, row_id[:0], table.row_id, path)
+    reading.refuse_unmatched(row_id, row_id[:0], table.row_id, path)
     order = np.argsort(table.row_id)
     rows = order[np.searchsorted(table.row_id[order], row_id)]
     images, features = table.image_id[rows], table.column[rows]

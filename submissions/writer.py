@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +13,16 @@ import numpy as np
 from kfkd.errors import DataError, KfkdError
 from kfkd.files import replacing, write_json
 from kfkd.skeletons import KAGGLE_15
+from kfkd.submissions.reading import (
+    HEADER,
+    read_columns,
+    read_submission,
+    refuse_repeats,
+    refuse_unmatched,
+)
 
 if TYPE_CHECKING:
     from kfkd.pipelines.kaggle import IdTable
-
-HEADER = ("RowId", "Location")
 
 
 def submission_values(
@@ -49,8 +50,11 @@ def submission_values(
             coordinate that is not predicted; the message names row id, image and feature.
 
     Example:
-        >>> table = read_id_table("data/IdLookupTable.csv")  # doctest: +SKIP
-        >>> submission_values(predictions, test.ids, table, clip=True)  # doctest: +SKIP
+        >>> from kfkd.pipelines.kaggle import IdTable
+        >>> table = IdTable(row_id=np.array([1]), image_id=np.array([7]), column=np.array([20]))
+        >>> nose_tips_at_48 = np.full((1, 15, 2), 48.0)
+        >>> submission_values(nose_tips_at_48, np.array([7]), table, clip=True)
+        array([48.])
     """
     predictions, ids = np.asarray(predictions, np.float64), np.asarray(ids)
     width = len(KAGGLE_15.columns)
@@ -170,108 +174,6 @@ def submission_path(name: str, folder: str | Path = "submissions") -> Path:
     return path
 
 
-def read_submission(
-    path: str | Path, columns: Mapping[str, Sequence[str]] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a submission, in any order of rows.
-
-    Args:
-        path: CSV with RowId and Location, or a zip of one.
-        columns: its columns where `read_columns` has read them already.
-
-    Returns:
-        RowId int64 (m,), each once, and Location float64 (m,) in pixels, finite.
-
-    Raises:
-        DataError: naming file, row and column at fault.
-    """
-    columns = read_columns(path, HEADER) if columns is None else columns
-    row_id = whole_numbers(columns["RowId"], path, "RowId")
-    refuse_repeats(row_id, path)
-    return row_id, numbers(columns["Location"], path, "Location")
-
-
-def read_columns(path: str | Path, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """All columns of a CSV file, or of a zip of one, as text.
-
-    Args:
-        path: the file.
-        wanted: columns it must have.
-
-    Returns:
-        Texts of each column by its name, in the file's order; blank lines are left out.
-
-    Raises:
-        DataError: when the file is absent, is no CSV, lacks a column, or a row has not one field
-            for each column.
-    """
-    try:
-        header, *rows = [row for row in csv.reader(StringIO(_text(path), newline="")) if row] or [
-            []
-        ]
-    except csv.Error as error:
-        raise DataError(f"is not CSV: {error}", file=path) from error
-    header = [name.strip() for name in header]
-    for name in (*wanted, *header):
-        if header.count(name) != 1:
-            received = ",".join(header)[:200] or "an empty file"
-            message = f"wants this column once. Received: {received}"
-            raise DataError(message, file=path, column=name)
-    for index, row in enumerate(rows, 1):
-        if len(row) != len(header):
-            message = f"wants {len(header)} fields. Received: {len(row)}"
-            raise DataError(message, file=path, row=index)
-    fields = zip(*rows, strict=True) if rows else [()] * len(header)
-    return {name: list(texts) for name, texts in zip(header, fields, strict=True)}
-
-
-def whole_numbers(texts: Sequence[str], file: str | Path, column: str) -> np.ndarray:
-    """int64 of texts; DataError naming file, row and column for one that is no whole number."""
-    digits = re.compile(r"\s*[0-9]{1,18}\s*")
-    for row, text in enumerate(texts, 1):
-        if not digits.fullmatch(text):
-            wanted = f"wants a whole number. Received: {text!r}"
-            raise DataError(wanted, file=file, row=row, column=column)
-    return np.array([int(text) for text in texts], np.int64)
-
-
-def numbers(
-    texts: Sequence[str], file: str | Path, column: str, missing: bool = False
-) -> np.ndarray:
-    """float64 of texts; DataError naming file, row and column for one that is not finite.
-
-    With `missing` an empty text and "nan" are NaN instead of an error.
-    """
-    values = np.array([_number(text) for text in texts], np.float64)
-    bad = np.flatnonzero(np.isinf(values) if missing else ~np.isfinite(values))
-    if bad.size:
-        wanted = f"wants a finite number. Received: {texts[bad[0]]!r}"
-        raise DataError(wanted, file=file, row=int(bad[0]) + 1, column=column)
-    return values
-
-
-def refuse_repeats(row_id: np.ndarray, file: str | Path) -> None:
-    """DataError where a RowId of `row_id` (m,) is there twice, at the later of the two rows."""
-    first = np.unique(row_id, return_index=True)[1]
-    if len(first) < len(row_id):
-        row = int(np.setdiff1d(np.arange(len(row_id)), first)[0])
-        raise DataError(f"RowId {row_id[row]} again", file=file, row=row + 1, column="RowId")
-
-
-def refuse_unmatched(
-    row_id: np.ndarray, wanted: np.ndarray, allowed: np.ndarray, file: str | Path
-) -> None:
-    """DataError where the RowIds of `file` lack one of `wanted` or hold one not in `allowed`."""
-    lacking = wanted[~np.isin(wanted, row_id)]
-    if lacking.size:
-        message = f"lacks {lacking.size} of the {wanted.size} RowIds asked for, first {lacking[0]}"
-        raise DataError(message, file=file, column="RowId")
-    extra = np.flatnonzero(~np.isin(row_id, allowed))
-    if extra.size:
-        message = f"RowId {row_id[extra[0]]} is not asked for; {extra.size} such rows in all"
-        raise DataError(message, file=file, row=int(extra[0]) + 1, column="RowId")
-
-
 def _refuse_missing(values: np.ndarray, table: IdTable, ids: np.ndarray) -> None:
     bad = np.flatnonzero(~np.isfinite(values))
     if not bad.size:
@@ -283,31 +185,6 @@ def _refuse_missing(values: np.ndarray, table: IdTable, ids: np.ndarray) -> None
         f"RowId {table.row_id[row]} asks for {feature} of image {image}. Received: {received}; "
         f"{bad.size} of {len(values)} values are missing or not finite ({table.file})"
     )
-
-
-def _number(text: str) -> float:
-    """NaN for an empty text, infinity for one that is no number."""
-    try:
-        return float("inf" if "_" in text else text.strip() or "nan")
-    except ValueError:
-        return float("inf")
-
-
-def _text(path: str | Path) -> str:
-    """The text of a file, or of the only CSV file in a zip."""
-    try:
-        if not zipfile.is_zipfile(path):
-            return Path(path).read_text(encoding="utf-8-sig")
-        with zipfile.ZipFile(path) as archive:
-            names = [n for n in archive.namelist() if n.lower().endswith(".csv")]
-            names = [n for n in names if not n.startswith("__MACOSX/")]
-            if len(names) != 1:
-                raise DataError(f"wants one CSV in the zip. Received: {len(names)}", file=path)
-            return archive.read(names[0]).decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from error
-    except (UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise DataError(f"is not a CSV, nor a readable zip of one: {error}", file=path) from error
 
 
 def _now() -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +29,71 @@ def kaggle_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real Kaggle data at {folder}; set KFKD_TEST_DATA to a folder with it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def keras_ready() -> None:
+    """For tests that run TensorFlow: it takes this setting only before its first operation."""
+    from kfkd.determinism import one_op_at_a_time
+
+    assert one_op_at_a_time(), "an earlier test ran TensorFlow without asking for keras_ready"
+
+
+def tiny(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Any:
+    """A net of a few thousand weights with all that has a state: batch norm and dropout."""
+    from keras import Input, Model, layers
+
+    image = Input(input_shape)
+    x = layers.Rescaling(1 / 255)(image)
+    for filters in (4, 8):
+        x = layers.Conv2D(filters, 5, strides=4, activation="relu")(x)
+        x = layers.BatchNormalization()(x)
+    x = layers.Dropout(0.2)(layers.Flatten()(x))
+    return Model(image, layers.Dense(outputs, dtype="float32")(x))
+
+
+def tiny_phases(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Any:
+    """A backbone of three layers and a head, as a pre-trained net has them."""
+    from keras import Input, Model, Sequential, layers
+
+    backbone = Sequential(
+        [
+            Input(input_shape),
+            layers.Conv2D(4, 8, strides=8, activation="relu"),
+            layers.Conv2D(4, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+        ],
+        name="backbone",
+    )
+    image = Input(input_shape)
+    x = layers.Dropout(0.2)(backbone(layers.Rescaling(1 / 255)(image)))
+    return Model(image, layers.Dense(outputs, dtype="float32")(x))
+
+
+def register_tiny_zoo() -> None:
+    """Registers "tiny" and "tiny_phases", which train in a second."""
+    from kfkd.registry import Phase, Plateau, Recipe, register
+
+    recipe = Recipe(
+        learning_rate=0.02,
+        batch_size=32,
+        epochs=6,
+        validation=0.2,
+        early_stopping=3,
+        restore_best=True,
+        plateau=Plateau(factor=0.5, patience=1, min_learning_rate=1e-4),
+    )
+    register(recipe=recipe)(tiny)
+    phases = (Phase(2, unfreeze=0), Phase(3, unfreeze=2, learning_rate=0.005))
+    register(recipe=Recipe(batch_size=32, epochs=5, validation=0.2, phases=phases))(tiny_phases)
+
+
+@pytest.fixture(scope="module")
+def tiny_zoo(keras_ready: None) -> Iterator[None]:
+    """The zoo with "tiny" and "tiny_phases" besides, gone again after the module."""
+    from kfkd import registry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_ENTRIES", registry.entries())
+        register_tiny_zoo()
+        yield

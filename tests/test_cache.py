@@ -256,3 +256,31 @@ def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "c"))
     assert cache.cache_folder() == tmp_path / "c" / ".cache" / "kfkd"
+
+
+def test_entries_used_least_recently_go_when_there_are_too_many(own, tmp_path, monkeypatch):
+    def load(name):
+        file = tmp_path / name
+        file.write_text(name)
+        made.clear()
+        arrays = {"a": np.zeros(1000)}
+        cache.cached_arrays(file, "t-1", lambda: made.append(name) or arrays, lambda a: True)
+        return bool(made)
+
+    def age(name, seconds):
+        (entry,) = (e for e in entries(own) if cache.file_digest(tmp_path / name) in e.name)
+        os.utime(entry, (time.time() - seconds,) * 2)
+
+    made = []
+    monkeypatch.setattr(cache, "_MOST_BYTES", 20_000)  # room for two of 8,000 and a bit
+    assert load("a") and load("b")
+    age("a", 200)
+    age("b", 100)
+    other = own / "arrays" / ".half-written.npz"
+    other.write_bytes(bytes(50_000))
+    assert not load("a")  # a hit: now "b" is the one used least recently
+    assert load("c") and len(entries(own)) == 3 and other.exists()
+    assert not load("a") and not load("c") and load("b")
+    monkeypatch.setattr(cache, "_MOST_BYTES", 10)
+    assert load("d") and not load("d")
+    assert len(entries(own)) == 2

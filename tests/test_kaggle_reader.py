@@ -142,7 +142,7 @@ def test_blank_lines_and_loose_spacing_are_read(tmp_path):
 
 
 def test_rows_longer_than_a_block_of_the_reader_are_put_together(tmp_path, monkeypatch):
-    monkeypatch.setattr("kfkd.pipelines.csv_pixels._BLOCK", 40_000)
+    monkeypatch.setattr("kfkd.pipelines.csv_fields._BLOCK", 40_000)
     rows, _, images = some_rows(5)
     assert np.array_equal(load(written(tmp_path / "training.csv", rows)).images, images)
 

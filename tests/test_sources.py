@@ -106,6 +106,16 @@ def test_without_any_files_built_in_faces_stand_in_and_say_so(nowhere, capsys):
     assert not set(test.group) & set(train.group)
 
 
+def test_built_in_test_faces_are_those_of_a_folder_written_by_default(tmp_path):
+    made = load_faces("synthetic", part="test")
+    folder = write_kaggle_folder(tmp_path / "faces", train=1)
+    read = load_faces(path=folder, part="test", quiet=True)
+    assert len(made) == 300 and made.fingerprint == read.fingerprint
+    assert made.source.tolist() == read.source.tolist()
+    assert made.group.tolist() == read.group.tolist()
+    assert (made.origin, made.path) == ("synthetic", "")
+
+
 def test_built_in_faces_by_name_say_nothing(nowhere, capsys):
     assert len(load_faces("synthetic")) == 12
     assert capsys.readouterr().err == ""

@@ -10,7 +10,14 @@ import pytest
 
 from kfkd.errors import KfkdError
 from kfkd.pipelines.drawing import SIZE, draw_face
-from kfkd.pipelines.synthetic import MARKER, synthetic_faces, write_kaggle_folder
+from kfkd.pipelines.kaggle import read_id_table
+from kfkd.pipelines.synthetic import (
+    MARKER,
+    synthetic_faces,
+    synthetic_id_table,
+    synthetic_test_faces,
+    write_kaggle_folder,
+)
 from kfkd.skeletons import KAGGLE_15
 
 AT = {name: index for index, name in enumerate(KAGGLE_15.points)}
@@ -168,6 +175,27 @@ def test_test_faces_are_others(folder):
     assert not train & {image.tobytes() for image in pixels(table.Image)}
 
 
+def test_test_faces_in_memory_are_those_of_the_folder(folder):
+    table, faces = pd.read_csv(folder / "test.csv"), synthetic_test_faces(TEST, seed=4)
+    assert np.array_equal(pixels(table.Image).reshape(faces.images.shape), faces.images)
+    assert faces.ids.tolist() == table.ImageId.tolist()
+    assert np.isnan(faces.keypoints).all() and faces.keypoints.dtype == np.float32
+    assert faces.origin == "synthetic"
+    assert synthetic_test_faces(7, seed=4).fingerprint == faces[:7].fingerprint
+
+
+def test_id_table_in_memory_is_that_of_the_folder(folder):
+    made, read = synthetic_id_table(TEST, seed=4), read_id_table(folder)
+    for name in ("row_id", "image_id", "column"):
+        a, b = getattr(made, name), getattr(read, name)
+        assert a.dtype == b.dtype == np.int64
+        np.testing.assert_array_equal(a, b)
+    assert made.file == "built-in faces"
+    faces = synthetic_test_faces(TEST, seed=4)
+    made.check_images(faces.ids)
+    assert made.source(faces.ids).tolist() == faces.source.tolist()
+
+
 def test_tables_agree(folder, lookup, solution):
     sample = pd.read_csv(folder / "SampleSubmission.csv")
     assert lookup.Location.isna().all() and (sample.Location == 0).all()
@@ -216,9 +244,10 @@ def test_zipped_folder_holds_the_same_and_replaces_the_other(tmp_path):
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.5, "7", True, None])
-def test_bad_number_of_faces(n):
+@pytest.mark.parametrize("make", [synthetic_faces, synthetic_test_faces, synthetic_id_table])
+def test_bad_number_of_faces(n, make):
     with pytest.raises(KfkdError, match=r"n must be a whole number from 1\. Received: n="):
-        synthetic_faces(n)
+        make(n)
 
 
 @pytest.mark.parametrize("bad", [{"train": 0}, {"test": 0}, {"seed": -1}])

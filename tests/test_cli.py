@@ -1,0 +1,125 @@
+"""The command line: answers, one-line errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kfkd.cli import main
+from kfkd.pipelines.synthetic import write_kaggle_folder
+
+
+@pytest.fixture(autouse=True)
+def loud_tensorflow(monkeypatch):
+    """Commands set stderr aside for TensorFlow's import; under pytest it is not theirs."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_kaggle_folder(tmp_path_factory.mktemp("made") / "kaggle", train=80, test=12)
+
+
+def asked(capsys, *arguments, code=0):
+    assert main([str(a) for a in arguments]) == code
+    return capsys.readouterr()
+
+
+def test_models_as_table_and_json(capsys):
+    assert "study_model_2" in asked(capsys, "models").out
+    rows = json.loads(asked(capsys, "models", "--json").out)
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["vgg_condensed"]["params"] == {"8": 24_822_464, "22": 24_879_822}
+    assert by_name["vgg_condensed"]["gflops"]["8"] > 4
+
+
+def test_models_of_a_family(capsys):
+    rows = json.loads(asked(capsys, "models", "--family", "alexnet", "--json").out)
+    assert [row["name"] for row in rows] == ["alexnet"]
+
+
+@pytest.mark.usefixtures("keras_ready")
+def test_describe(capsys):
+    shown = asked(capsys, "describe", "study_model_1")
+    assert "2,625,160 parameters" in shown.out
+    assert "known mistakes" in shown.out
+    assert json.loads(asked(capsys, "describe", "baseline", "--json").out)["params"]["all"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("describe", "lenet"), "lenet5"),
+        (("evaluate", "nowhere"), "is not a run"),
+        (("train", "lenet5", "--data", "nowhere"), "nowhere"),
+        (("train", "lenet5", "--epochs", "0", "--data", "synthetic"), "epochs wants at least 1"),
+        (("submit", "nowhere"), "is not a run"),
+        (("score", "nowhere.csv", "nowhere.csv"), "nowhere.csv"),
+        (("explore", "--data", "nowhere"), "nowhere"),
+        (("synthetic", "x", "--train", "0"), "train"),
+    ],
+)
+@pytest.mark.usefixtures("keras_ready")
+def test_errors_are_one_line_and_exit_2(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    shown = asked(capsys, *arguments, code=2)
+    assert shown.err.startswith("kfkd: ")
+    assert message in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert shown.out == ""
+
+
+def test_the_whole_way(capsys, tiny_zoo, data, tmp_path):
+    run, csv = tmp_path / "run", tmp_path / "mine.csv"
+    out = asked(capsys, "train", "tiny", "--data", data, "--epochs", 2, "--out", run).out
+    assert "mean face" in out
+    scores = json.loads(asked(capsys, "evaluate", run, "--data", data, "--json").out)
+    assert scores["model"]["kaggle_rmse"] > 0
+    assert "kaggle_rmse" in asked(capsys, "evaluate", run, "--all").out
+    table = tmp_path / "points.csv"
+    asked(capsys, "predict", run, "--data", data, "--out", table)
+    assert len(table.read_text().splitlines()) == 13
+    asked(capsys, "submit", run, "--data", data, "--out", csv, "--clip")
+    score = json.loads(asked(capsys, "score", csv, data / "solution.csv", "--json").out)
+    assert score["rmse"] > 0
+    assert str(run) in asked(capsys, "resume", run, "--quiet").out
+
+
+def test_quiet_is_quiet(capsys, tiny_zoo, data, tmp_path):
+    shown = asked(
+        capsys, "train", "tiny", "--data", data, "--epochs", 1, "--out", tmp_path / "r", "--quiet"
+    )
+    assert shown.err == ""
+
+
+def test_interrupt_says_how_to_go_on(capsys, tiny_zoo, data, tmp_path, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kfkd.training.train", interrupt)
+    shown = asked(capsys, "train", "tiny", "--data", data, code=130)
+    assert "kfkd resume" in shown.err
+
+
+def test_demo_goes_the_whole_way(capsys, tiny_zoo, tmp_path):
+    made = json.loads(
+        asked(
+            capsys,
+            *("demo", "--model", "tiny", "--epochs", 1, "--faces", 70),
+            *("--out", tmp_path / "demo", "--json", "--quiet"),
+        ).out
+    )
+    assert made["leaderboard"] > 0
+    assert len(made["pictures"]) >= 9
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    asked(capsys, "demo", "--out", tmp_path / "other", code=2)
+
+
+@pytest.mark.usefixtures("keras_ready")
+def test_bench_precision_prints_ratios(capsys, tiny_zoo):
+    figures = json.loads(
+        asked(capsys, "bench", "precision", "tiny", "--batch-size", 2, "--json", "--quiet").out
+    )
+    assert figures["speedup"] > 0

@@ -1,0 +1,135 @@
+"""From runs to submissions: whole, refused, combined; and the zoo's table of scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import kfkd
+from kfkd.errors import KfkdError, RunError
+from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
+from kfkd.recording import measured, record_runs, results_table, training_command, write_block
+from kfkd.runs import load_run
+
+pytestmark = pytest.mark.usefixtures("tiny_zoo")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_kaggle_folder(tmp_path_factory.mktemp("made") / "kaggle", train=120, test=20)
+
+
+@pytest.fixture(scope="module")
+def run(tiny_zoo, data, tmp_path_factory):
+    return kfkd.train("tiny", data, out=tmp_path_factory.mktemp("runs") / "whole", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def halves(tiny_zoo, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("halves")
+    return [
+        kfkd.train("tiny", data, subsets=s, epochs=2, out=folder / s, quiet=True)
+        for s in ("dense", "sparse")
+    ]
+
+
+def locations(path):
+    with path.open(newline="") as file:
+        return np.array([float(row["Location"]) for row in csv.DictReader(file)])
+
+
+def pretend_real(run, tmp_path):
+    """The same run as if its data had come from Kaggle."""
+    folder = tmp_path / "real"
+    folder.mkdir()
+    for file in run.folder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    record = json.loads((folder / "run.json").read_text())
+    record["data"]["origin"] = "kaggle"
+    (folder / "run.json").write_text(json.dumps(record))
+    return load_run(folder)
+
+
+def test_submission_is_whole_and_scores(run, data, tmp_path):
+    path = kfkd.submit(run, data, out=tmp_path / "one.csv", quiet=True)
+    made = json.loads(path.with_suffix(".json").read_text())
+    assert made["runs"][0]["model"] == "tiny"
+    assert made["ensemble"] == "mean"
+    result = kfkd.score(path, data / "solution.csv")
+    assert result.values == len(locations(path))
+    assert result.private is not None
+    assert result.public is not None
+
+
+def test_default_place_is_the_submissions_folder(run, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = kfkd.submit(run, data, quiet=True)
+    assert path.parent.name == "submissions"
+    assert path.name.startswith("tiny-")
+    assert path.with_suffix(".json").is_file()
+
+
+def test_clip_keeps_coordinates_in_the_image(run, data, tmp_path):
+    path = kfkd.submit(run, data, out=tmp_path / "clipped.csv", clip=True, quiet=True)
+    assert locations(path).min() >= 0
+    assert locations(path).max() <= 96
+
+
+def test_runs_of_subsets_make_a_whole(halves, data, tmp_path):
+    path = kfkd.submit(halves, data, out=tmp_path / "both.csv", quiet=True)
+    assert np.isfinite(locations(path)).all()
+    with pytest.raises(KfkdError, match="left_eye_inner_corner_x"):
+        kfkd.submit(halves[0], data, out=tmp_path / "half.csv", quiet=True)
+    assert not (tmp_path / "half.csv").exists()
+
+
+def test_mean_of_a_run_with_itself_is_the_run(run, data, tmp_path):
+    one = kfkd.submit(run, data, out=tmp_path / "a.csv", quiet=True)
+    two = kfkd.submit([run, run.folder], data, out=tmp_path / "b.csv", quiet=True)
+    np.testing.assert_allclose(locations(one), locations(two), atol=1e-4)
+
+
+def test_built_in_faces_without_a_folder(tiny_zoo, tmp_path):
+    faces = synthetic_faces(120)
+    run = kfkd.train("tiny", faces, epochs=1, out=tmp_path / "run", quiet=True)
+    path = kfkd.submit(run, "synthetic", out=tmp_path / "built-in.csv", quiet=True)
+    assert len(locations(path)) > 300 * 7
+
+
+def test_run_on_built_in_faces_is_refused_for_real_ones(run, data, tmp_path):
+    real = write_kaggle_folder(tmp_path / "real", train=10, test=5)
+    (real / "synthetic.json").unlink()
+    with pytest.raises(KfkdError, match="built-in faces"):
+        kfkd.submit(run, real, out=tmp_path / "no.csv", quiet=True)
+    assert kfkd.submit(run, real, out=tmp_path / "yes.csv", force=True, quiet=True).is_file()
+
+
+def test_unfinished_and_no_runs_are_refused(run, data, tmp_path):
+    half = pretend_real(run, tmp_path)
+    half.record["status"] = "running"
+    with pytest.raises(KfkdError, match="kfkd resume"):
+        kfkd.submit(half, data, quiet=True)
+    with pytest.raises(KfkdError, match="at least one run"):
+        kfkd.submit([], data, quiet=True)
+
+
+def test_record_takes_figures_from_real_runs_only(run, halves, tmp_path):
+    with pytest.raises(RunError, match="built-in faces"):
+        measured(run)
+    real = pretend_real(run, tmp_path)
+    table = tmp_path / "results.json"
+    results = record_runs([real], table)
+    assert results["tiny"]["kaggle_rmse"] == real.metrics["model"]["kaggle_rmse"]
+    assert results["tiny"]["mean_face"] == real.metrics["mean_face"]["kaggle_rmse"]
+    assert training_command(real).startswith("kfkd train tiny --data DATA --seed 0")
+    assert json.loads(table.read_text()) == results
+    text = results_table(results)
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
+    write_block(readme, text)
+    assert text in readme.read_text()
+    assert "old" not in readme.read_text()
+    assert readme.read_text().endswith("after\n")

@@ -1,0 +1,288 @@
+import json
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kfkd
+from kfkd import registry
+from kfkd.catalogue import models_table, packaged, subset_outputs
+from kfkd.errors import KfkdError, UnknownName
+from kfkd.fitting import _freeze, precision
+from kfkd.losses import LOSSES
+from kfkd.models.costs import gflops
+from kfkd.pipelines.synthetic import synthetic_faces
+from kfkd.registry import entries, entry
+from kfkd.runs import load_model
+from kfkd.training import _save_model
+
+pytestmark = pytest.mark.usefixtures("keras_ready")
+
+STUDY_PARAMS = {
+    "baseline": {30: 2_650_930},
+    "lenet5": {30: 21_965_926, 8: 21_964_056, 22: 21_965_246},
+    "alexnet": {30: 8_299_998, 8: 8_255_976, 22: 8_283_990},
+    "vgg16": {30: 54_500_342},
+    "vgg16_small": {30: 4_977_230},
+    "vgg_condensed": {8: 24_822_464, 22: 24_879_822},
+    "vgg16_transfer": {30: 15_902_302},
+    "simple_cnn": {8: 1_731_338, 22: 1_732_752},
+    "study_model_1": {8: 2_625_160, 22: 2_632_342},
+    "study_model_2": {8: 4_986_344, 22: 4_993_526},
+    "study_model_3": {8: 7_081_512, 22: 7_088_694},
+    "study_model_4": {8: 7_081_512, 22: 7_088_694},
+    "study_model_5": {8: 7_081_512, 22: 7_088_694},
+    "study_model_6": {8: 4_986_344, 22: 4_993_526},
+}
+"""The study's own counts, from its reports: an entry must not drift away from them."""
+
+NOT_TRAINABLE = {
+    "vgg_condensed": 5_168,
+    "simple_cnn": 28,
+    "study_model_1": 1_984,
+    "study_model_2": 3_968,
+    "study_model_3": 3_968,
+    "study_model_4": 3_968,
+    "study_model_5": 3_968,
+    "study_model_6": 3_968,
+}
+"""Moving means and variances of the batch normalisations."""
+
+LARGE = ("vgg16", "vgg_condensed")
+EVERY_SIZE = [(name, outputs) for name, e in entries().items() for outputs in e.params]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return synthetic_faces(4, seed=1)
+
+
+@pytest.fixture
+def own_zoo(monkeypatch):
+    """A registry of this test's own: what is registered here is gone afterwards."""
+    monkeypatch.setattr(registry, "_ENTRIES", entries())
+
+
+def weights_in(weights):
+    return sum(int(np.prod(w.shape)) for w in weights)
+
+
+@pytest.mark.parametrize(("name", "outputs"), EVERY_SIZE)
+def test_every_model_is_as_published_learns_and_survives_saving(name, outputs, faces, tmp_path):
+    e = entry(name)
+    keras.utils.set_random_seed(0)
+    model = kfkd.build(name, outputs)
+    assert model.count_params() == e.params[outputs]
+    assert model.output_shape == (None, outputs)
+    assert model.input_shape == (None, *e.input_shape)
+    assert model.name == e.build.__name__
+    assert round(gflops(model), 4) == packaged("costs.json")[name][str(outputs)]
+    if outputs == next(iter(e.params)):
+        few = faces[: 2 if name in LARGE else 4]
+        check_learning(model, e, few)
+        check_saving(model, few, tmp_path / "model.keras")
+
+
+def check_learning(model, e, faces):
+    model.compile(
+        keras.optimizers.Adam(1e-4), LOSSES[e.recipe.loss], run_eagerly=True, jit_compile=False
+    )
+    keypoints = model.output_shape[1] // 2
+    targets = e.codec.encode(np.nan_to_num(faces.keypoints[:, :keypoints], nan=np.nan))
+    losses = []
+    for _ in range(4):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(faces.images, targets)))
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def check_saving(model, faces, path):
+    _save_model(model, path)
+    loaded = load_model(path)
+    np.testing.assert_array_equal(loaded(faces.images), model(faces.images))
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json").decode()
+    assert "kfkd" not in config, "plain Keras must load the file"
+    assert not json.loads(config).get("compile_config")
+
+
+@pytest.mark.parametrize("name", STUDY_PARAMS)
+def test_entries_keep_the_studys_counts(name):
+    assert dict(entry(name).params) == STUDY_PARAMS[name]
+
+
+@pytest.mark.parametrize("name", STUDY_PARAMS)
+def test_moving_statistics_are_all_that_does_not_learn(name):
+    model = kfkd.build(name)
+    assert weights_in(model.non_trainable_weights) == NOT_TRAINABLE.get(name, 0)
+
+
+@pytest.mark.parametrize("name", entries())
+def test_an_entry_has_what_reproducing_it_needs(name):
+    e = entry(name)
+    assert e.summary.endswith(".")
+    assert e.source and e.family != "own"
+    assert {subset_outputs(e, subset) for subset in e.subsets} <= set(e.params)
+    assert e.recipe.loss in LOSSES
+    keras.optimizers.get(e.recipe.optimizer)
+
+
+def test_costs_are_those_of_the_entries():
+    sizes = {name: {str(outputs) for outputs in e.params} for name, e in entries().items()}
+    assert {name: set(row) for name, row in packaged("costs.json").items()} == sizes
+
+
+@pytest.mark.parametrize("name", entries())
+def test_outputs_are_float32_in_mixed_precision(name):
+    with precision("mixed_bfloat16"):
+        model = kfkd.build(name)
+    assert model.outputs[0].dtype == "float32"
+    hidden = next(x for x in model.layers if isinstance(x, layers.Conv2D | layers.Dense))
+    assert hidden.compute_dtype == "bfloat16"
+
+
+# Particulars of single entries
+
+
+@pytest.mark.parametrize(("outputs", "activation"), [(8, "linear"), (22, "linear"), (30, "relu")])
+def test_alexnets_second_dense_layer_is_linear_for_the_subsets(outputs, activation):
+    dense = [x for x in kfkd.build("alexnet", outputs).layers if isinstance(x, layers.Dense)]
+    assert [x.units for x in dense] == [2000, 2000, outputs]
+    assert [x.activation.__name__ for x in dense] == ["relu", activation, "linear"]
+
+
+def test_vgg16_transfer_learns_its_head_then_its_last_layers():
+    model = kfkd.build("vgg16_transfer")
+    phases = entry("vgg16_transfer").recipe.phases
+    counts = []
+    for unfreeze in (*(phase.unfreeze for phase in phases), None):
+        _freeze(model, unfreeze)
+        counts.append(weights_in(model.trainable_weights))
+    last_convolutions = 3 * (3 * 3 * 512 * 512 + 512)
+    assert counts == [1_187_614, 1_187_614 + last_convolutions, 15_902_302]
+
+
+def test_vgg16_transfer_preprocesses_colours_and_greys_on_request(faces):
+    grey = kfkd.build("vgg16_transfer", 30, preprocess=True)
+    subtracted = keras.Model(grey.input, grey.get_layer("normalization").output)
+    pixel = np.asarray(subtracted(faces.images))[0, 5, 7]
+    np.testing.assert_allclose(
+        pixel, faces.images[0, 5, 7, 0] - np.array([103.939, 116.779, 123.68]), rtol=1e-5
+    )
+    assert kfkd.build("vgg16_transfer", 30, (64, 64, 3)).input_shape == (None, 64, 64, 3)
+
+
+def test_missing_weights_are_an_error_with_a_way_out(tmp_path):
+    with pytest.raises(KfkdError, match=r"VGG16 weights .*download"):
+        kfkd.build("vgg16_transfer", weights=str(tmp_path / "absent.h5"))
+
+
+def test_model_3_and_4_differ_in_the_dense_layer_alone():
+    third, fourth = (kfkd.build(f"study_model_{i}").get_config()["layers"] for i in (3, 4))
+    differing = [
+        (a["config"]["activation"], b["config"]["activation"])
+        for a, b in zip(third, fourth, strict=True)
+        if a["config"].get("activation") != b["config"].get("activation")
+    ]
+    assert differing == [("relu", "linear")]
+
+
+# Building, listing, describing
+
+
+def test_build_takes_the_first_subsets_outputs_and_other_shapes():
+    assert kfkd.build("simple_cnn").output_shape == (None, 8)
+    assert kfkd.build("baseline").output_shape == (None, 30)
+    assert kfkd.build("simple_cnn", 6, (32, 48, 3)).input_shape == (None, 32, 48, 3)
+    with pytest.raises(KfkdError, match=r"outputs=0"):
+        kfkd.build("simple_cnn", 0)
+
+
+@pytest.mark.parametrize("call", [kfkd.build, kfkd.describe, entry])
+def test_unknown_models_are_refused_with_near_names(call):
+    with pytest.raises(UnknownName, match=r"no model is called 'lenet'; did you mean lenet5"):
+        call("lenet")
+
+
+def test_the_list_has_a_row_a_model():
+    rows = kfkd.list_models()
+    assert {row["name"] for row in rows} == set(entries())
+    assert [row["family"] for row in rows] == sorted(row["family"] for row in rows)
+    [row] = kfkd.list_models("alexnet")
+    assert row["params"] == STUDY_PARAMS["alexnet"]
+    assert row["published"]["private"] == 3.81822
+    assert kfkd.list_models("no such family") == []
+
+
+def test_the_list_as_a_table():
+    lines = models_table(kfkd.list_models()).splitlines()
+    assert len(lines) == 2 + len(entries())
+    [line] = [line for line in lines if line.startswith("vgg_condensed")]
+    assert "24.82 M + 24.88 M" in line and "4.48 + 4.48" in line and "2.301 / 2.621" in line
+
+
+def test_listing_needs_no_framework():
+    script = (
+        "import sys, kfkd; kfkd.list_models(); loaded = set(sys.modules);"
+        "print(sorted(loaded & {'tensorflow', 'keras', 'matplotlib', 'pandas', 'cv2'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["simple_cnn", "vgg16_transfer"])
+def test_a_description_names_layers_costs_and_mistakes(name):
+    description = kfkd.describe(name)
+    e, text = entry(name), str(description)
+    assert text.startswith(f"{name}: {e.summary}")
+    assert "Conv2D 5×5 same relu" in text or "Functional" in text
+    for subset in e.subsets:
+        outputs = subset_outputs(e, subset)
+        assert description.params[subset] == e.params[outputs]
+        assert f"{subset}: {e.params[outputs]:,} parameters" in text
+        kind, shape, count = description.layers[subset][-1]
+        assert (kind, shape) == ("Dense linear", str(outputs)) and count > outputs
+        assert sum(row[2] for row in description.layers[subset]) == e.params[outputs]
+    assert all(mistake in text for mistake in e.mistakes)
+    json.dumps(description.as_dict())
+
+
+# Models of one's own
+
+
+def test_an_own_model_takes_three_lines(own_zoo):
+    @kfkd.register
+    def my_net(outputs, input_shape=(96, 96, 1)):
+        """Mine."""
+        return keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(outputs)])
+
+    assert kfkd.build("my_net", outputs=8).count_params() == 73_736
+    assert my_net(8).count_params() == 73_736
+    [row] = kfkd.list_models("own")
+    assert (row["name"], row["gflops"], row["measured"]) == ("my_net", {}, {})
+    assert "my_net" in models_table(kfkd.list_models())
+    assert "dense: 73,736 parameters" in str(kfkd.describe("my_net"))
+    assert list(entries())[-1] == "my_net"
+
+
+def test_a_taken_name_is_refused_unless_replaced(own_zoo):
+    def lenet5(outputs, input_shape=(96, 96, 1)):
+        return None
+
+    with pytest.raises(KfkdError, match="already registered as 'lenet5'"):
+        kfkd.register(lenet5)
+    assert entry("lenet5").build is not lenet5
+    kfkd.register(replace=True, family="mine", subsets=("all",))(lenet5)
+    assert entry("lenet5").build is lenet5 and entry("lenet5").family == "mine"
+
+
+def test_what_a_test_registers_is_gone_afterwards():
+    assert "my_net" not in entries()
+    assert entry("lenet5").family == "lenet"
