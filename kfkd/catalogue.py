@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from kfkd.errors import KfkdError
+from kfkd.errors import KfkdError, UnknownName
 from kfkd.registry import Entry, entries, entry
 from kfkd.skeletons import KAGGLE_15, Skeleton
 from kfkd.text import table
@@ -37,7 +37,7 @@ def build(
 
     Raises:
         UnknownName: when the zoo has no such model.
-        KfkdError: when `outputs` is not a positive number.
+        KfkdError: when `outputs` is not a positive number, or the model cannot be built so.
 
     Example:
         >>> import kfkd
@@ -49,7 +49,20 @@ def build(
         outputs = subset_outputs(found, found.subsets[0])
     if outputs < 1:
         raise KfkdError(f"a model needs at least one output. Received: outputs={outputs}")
-    return found.build(outputs, tuple(input_shape or found.input_shape), **options)
+    shape = tuple(input_shape or found.input_shape)
+    try:
+        model = found.build(outputs, shape, **options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, KfkdError):
+            raise
+        what = f"{outputs} outputs, images of {shape}, options {options}"
+        raise KfkdError(f"{name} cannot be built with {what}: {error}") from error
+    if getattr(model, "output_shape", None) != (None, outputs):
+        raise KfkdError(
+            f"{name} wants to be a functional or sequential model with one output of {outputs} "
+            f"numbers. Received: {getattr(model, 'output_shape', type(model).__name__)}"
+        )
+    return model
 
 
 def subset_outputs(found: Entry, subset: str, skeleton: Skeleton = KAGGLE_15) -> int:
@@ -72,6 +85,9 @@ def list_models(family: str | None = None) -> list[dict[str, Any]]:
         >>> [row["name"] for row in kfkd.list_models("alexnet")]
         ['alexnet']
     """
+    families = {e.family for e in entries().values()}
+    if family is not None and family not in families:
+        raise UnknownName("family", family, sorted(families))
     costs, results = packaged("costs.json"), packaged("results.json")
     chosen = [e for e in entries().values() if family in (None, e.family)]
     return [
@@ -187,8 +203,7 @@ def describe(name: str) -> Description:
         "training": ", ".join(f"{k} {v}" for k, v in _settings(e).items()),
         "codec": ", ".join(f"{k} {v}" for k, v in e.codec.config().items()),
         "published": ", ".join(f"{k} {v}" for k, v in e.published.items()) or "—",
-        "measured": ", ".join(f"{k} {v}" for k, v in packaged("results.json").get(name, {}).items())
-        or "—",
+        "measured": _measured(packaged("results.json").get(name)),
         "source": e.source or "—",
     }
     return Description(
@@ -202,9 +217,28 @@ def describe(name: str) -> Description:
     )
 
 
+def _measured(result: Mapping[str, Any] | None) -> str:
+    if not result:
+        return "—"
+    return (
+        f"kaggle_rmse {result['kaggle_rmse']:.3f} px on {result['on']} "
+        f"(mean face {result['mean_face']:.3f}), by: {result['command']}"
+    )
+
+
 def _settings(e: Entry) -> dict[str, Any]:
-    shown = {key.replace("_", " "): value for key, value in asdict(e.recipe).items()}
-    return {key: value for key, value in shown.items() if value not in (None, (), False)}
+    settings = {key.replace("_", " "): value for key, value in asdict(e.recipe).items()}
+    plateau = settings.pop("plateau")
+    if plateau:
+        settings["plateau"] = " ".join(f"{k.replace('_', ' ')} {v}" for k, v in plateau.items())
+    phases = settings.pop("phases")
+    for number, phase in enumerate(phases, 1):
+        layers = "all" if phase["unfreeze"] is None else f"the last {phase['unfreeze']}"
+        settings[f"phase {number}"] = f"{phase['epochs']} epochs, {layers} of the backbone's layers"
+    mix = settings.pop("augment")
+    if mix:
+        settings["published augmentation"] = f"{mix} (hand an own one to train)"
+    return {k: v for k, v in settings.items() if v is not None and v is not False}
 
 
 @cache

@@ -20,6 +20,7 @@ import numpy as np
 from kfkd.errors import RunError
 from kfkd.files import replacing
 
+_STATE = {"epoch", "stopped", "best_epoch", "history", "counters"}
 _COUNTERS: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
@@ -64,9 +65,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.optimizer.build(self.model.trainable_variables)
         _assign(_kept(self.model), arrays, "model", self.path)
         _assign(self.model.optimizer.variables, arrays, "optimizer", self.path)
-        best = self._best_path(state["best_epoch"])
-        if best.is_file():
-            stored, _ = _read(best)
+        if state["best_epoch"] >= 0:
+            stored, _ = _read(self._best_path(state["best_epoch"]))
             self.best_weights = [stored[f"best_{i}"] for i in range(len(stored))]
         return state["epoch"]
 
@@ -86,7 +86,7 @@ class Checkpoint(keras.callbacks.Callback):
                 best_epoch = int(callback.best_epoch)
                 if best_epoch == epoch:
                     named = {f"best_{i}": w for i, w in enumerate(callback.best_weights)}
-                    _write(self._best_path(epoch), named, {})
+                    _write(self._best_path(epoch), named, dict.fromkeys(_STATE))
         state = {
             "epoch": epoch + 1,
             "stopped": bool(self.model.stop_training),
@@ -139,6 +139,8 @@ def _read(path: Path, only_state: bool = False) -> tuple[dict[str, np.ndarray], 
     try:
         with np.load(path, allow_pickle=False) as stored:
             state = json.loads(str(stored["state"]))
+            if missing := _STATE - {*state}:
+                raise KeyError(", ".join(missing))
             names = () if only_state else stored.files
             return {name: stored[name] for name in names if name != "state"}, state
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:

@@ -117,7 +117,7 @@ def _data(verb: Parser) -> None:
     verb.add_argument(
         "--data",
         metavar="PATH",
-        help="Kaggle's folder or zip (default: the usual places, else built-in faces)",
+        help="Kaggle's folder or zip, or synthetic (default: the usual places, else built-in)",
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import inf, isfinite
 from typing import Any
 
-from kfkd.errors import UnknownName
+from kfkd.errors import KfkdError, UnknownName
 from kfkd.lazy import keras
 
 
@@ -16,10 +17,18 @@ class Coordinates:
     Args:
         offset: what is subtracted, in pixels.
         scale: what the rest is divided by, in pixels.
+
+    Raises:
+        KfkdError: when they are not finite numbers, scale above 0.
     """
 
     offset: float = 0.0
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        numbers = all(isinstance(v, int | float) for v in (self.offset, self.scale))
+        if not numbers or not isfinite(self.offset) or not 0 < self.scale < inf:
+            raise KfkdError(f"a codec wants finite numbers, scale above 0. Received: {self!r}")
 
     def encode(self, keypoints: Any) -> Any:
         """Targets of keypoints.

@@ -10,6 +10,7 @@ from typing import Any
 
 from kfkd.determinism import find_devices
 from kfkd.lazy import keras
+from kfkd.registry import entry
 
 
 def _print(value: Any, as_json: bool, text: str) -> None:
@@ -42,6 +43,7 @@ measured: our kaggle_rmse in px on held-out real images; see kfkd describe MODEL
 
 def describe(options: Namespace) -> None:
     """Describes a model."""
+    entry(options.name)
     _calm_tensorflow()
     from kfkd.catalogue import describe as verb
 
@@ -51,6 +53,7 @@ def describe(options: Namespace) -> None:
 
 def train(options: Namespace) -> None:
     """Trains a model."""
+    entry(options.name)
     _calm_tensorflow()
     from kfkd.training import train as verb
 
@@ -114,9 +117,9 @@ def predict(options: Namespace) -> None:
     _calm_tensorflow()
     from kfkd.data import as_faces
     from kfkd.prediction import write_predictions
-    from kfkd.runs import load_run
+    from kfkd.runs import finished_run
 
-    run = load_run(options.folder)
+    run = finished_run(options.folder)
     faces = as_faces(options.data, options.part, options.quiet)
     print(write_predictions(options.out, faces, run.predict(faces.images)))
 
@@ -150,14 +153,16 @@ def explore(options: Namespace) -> None:
 def synthetic(options: Namespace) -> None:
     """Makes a folder of built-in faces."""
     from kfkd.pipelines.synthetic import write_kaggle_folder
-    from kfkd.progress import say
 
-    say(f"making {options.train} + {options.test} faces", options.quiet)
-    print(
-        write_kaggle_folder(
-            options.folder, options.train, options.test, options.seed, options.zipped
-        )
+    made = write_kaggle_folder(
+        options.folder,
+        options.train,
+        options.test,
+        options.seed,
+        options.zipped,
+        quiet=options.quiet,
     )
+    print(made)
 
 
 def bench_load(options: Namespace) -> None:

@@ -56,17 +56,19 @@ def loss_curves(
 def keypoint_error_bars(
     truth: np.ndarray, predicted: np.ndarray, mean_face: np.ndarray, skeleton: Skeleton
 ) -> Figure:
-    """RMSE of each keypoint beside that of the mean face.
+    """RMSE of each keypoint beside that of the mean face, both over the values predicted.
 
     Args:
         truth: (n, k, 2) in pixels, NaN = not labelled.
-        predicted: (n, k, 2) in pixels.
+        predicted: (n, k, 2) in pixels, NaN = not predicted.
         mean_face: (k, 2) in pixels, the mean of the training labels.
         skeleton: names the k keypoints.
 
     Returns:
         The figure.
     """
+    labelled = ~np.isnan(truth).all(axis=(0, 2))
+    truth = np.where(np.isnan(predicted), np.nan, truth)
     constant = np.broadcast_to(mean_face, truth.shape)
     place = np.arange(len(skeleton))
     figure = new_figure(8.5, 1.6 + 0.34 * len(skeleton), layout="constrained")
@@ -77,7 +79,10 @@ def keypoint_error_bars(
     ):
         errors = [rmse(truth[:, i], guess[:, i]) for i in place]
         bars = axes.barh(place + shift, np.nan_to_num(errors), 0.38, color=colour, label=name)
-        texts = ["not labelled" if np.isnan(e) else f"{e:.2f}" for e in errors]
+        texts = [
+            f"{error:.2f}" if not np.isnan(error) else "none" if known else "not labelled"
+            for error, known in zip(errors, labelled, strict=True)
+        ]
         axes.bar_label(bars, texts, padding=3, fontsize=8)
     axes.set_yticks(place, [name.replace("_", " ") for name in skeleton.points])
     axes.set_ylim(len(skeleton) - 0.5, -0.5)

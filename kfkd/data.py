@@ -37,7 +37,8 @@ def as_faces(data: Any = None, part: str = "train", quiet: bool = False) -> Face
         return load_faces("synthetic", part=part, quiet=quiet)
     if data is not None and not isinstance(data, str | Path):
         raise DataError(f"data wants a FaceSet, a path or images. Received: {type(data).__name__}")
-    return load_faces("kaggle", data, part=part, quiet=quiet)
+    path = None if data is None else Path(data).expanduser()
+    return load_faces("kaggle", path, part=part, quiet=quiet)
 
 
 def faces_of_images(images: np.ndarray, skeleton: Skeleton = KAGGLE_15) -> FaceSet:

@@ -99,8 +99,14 @@ def evaluate(
 
 
 def own_data(run: Run) -> str | None:
-    """What to hand to `as_faces` for the data that a run was trained on."""
+    """What to hand to `as_faces` for the data that a run was trained on.
+
+    Raises:
+        DataError: when it was trained on faces in memory.
+    """
     data = run.record["data"]
+    if not data["path"] and data["origin"] != "synthetic":
+        raise DataError(f"{run.folder} was trained on faces in memory; pass them as data")
     return "synthetic" if data["origin"] == "synthetic" and not data["path"] else data["path"]
 
 
@@ -117,6 +123,8 @@ def validation_faces(run: Run, faces: FaceSet) -> FaceSet:
             f'{faces.fingerprint}); for other faces ask part="all"'
         )
     split = run.record["split"]
+    if not split["share"]:
+        raise DataError(f'{run.folder} holds out no images; ask part="all" (kfkd evaluate --all)')
     return faces[grouped_split(faces, split["share"], split["seed"])[1]]
 
 
@@ -197,7 +205,7 @@ def _worst(
 ) -> tuple[tuple[int, float, float], ...]:
     errors = image_errors(truth, predicted)
     squares = np.nansum(np.square(truth - predicted), axis=(1, 2))
-    order = np.argsort(-squares)[:count]
+    order = [i for i in np.argsort(-squares, kind="stable") if not np.isnan(errors[i])][:count]
     whole = squares.sum() or 1.0
     return tuple((int(faces.ids[i]), float(errors[i]), float(squares[i] / whole)) for i in order)
 

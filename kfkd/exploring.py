@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from kfkd.data import as_faces
 from kfkd.duplicates import DuplicateGroup, disagreement, duplicate_groups
 from kfkd.errors import KfkdError
 from kfkd.exploration_text import as_markdown, as_text
@@ -55,9 +56,7 @@ class Exploration:
         return as_text(self.summary)
 
 
-def explore(
-    data: FaceSet | str | Path | None = None, out: str | Path = "kfkd-explore", quiet: bool = False
-) -> Exploration:
+def explore(data: Any = None, out: str | Path = "kfkd-explore", quiet: bool = False) -> Exploration:
     """Looks at labelled faces: what is missing, who labelled what, duplicates, outliers, pixels.
 
     The files are columns.csv, duplicates.csv, outliers.csv, summary.json, summary.md and up to
@@ -65,7 +64,8 @@ def explore(
     written whole or not at all.
 
     Args:
-        data: the faces, or the folder of Kaggle's files; None looks for it where `load_faces` does.
+        data: faces, a path of Kaggle's files, "synthetic" or images; None = where Kaggle's files
+            usually are, else built-in faces.
         out: the folder for the files, made where absent.
         quiet: tell no progress; otherwise a line a step on standard error after two seconds.
 
@@ -89,7 +89,10 @@ def explore(
     """
     tell = _progress(quiet)
     tell("reading the data")
-    faces = _faces(data, quiet)
+    faces = as_faces(data, quiet=quiet)
+    if not len(faces):
+        place = faces.path or faces.origin
+        raise KfkdError(f"explore wants at least one face. Received: 0 from {place}")
     out = Path(out)
     tell("counting")
     groups, findings = duplicate_groups(faces), outliers(faces)
@@ -102,19 +105,6 @@ def explore(
     for name in set(FILES) - set(summary["files"]):
         (out / name).unlink(missing_ok=True)
     return Exploration(out, summary)
-
-
-def _faces(data: FaceSet | str | Path | None, quiet: bool) -> FaceSet:
-    if isinstance(data, FaceSet):
-        faces = data
-    else:
-        from kfkd.pipelines.sources import load_faces
-
-        faces = load_faces("kaggle", data, quiet=quiet)
-    if not len(faces):
-        place = faces.path or faces.origin
-        raise KfkdError(f"explore wants at least one face. Received: 0 from {place}")
-    return faces
 
 
 def _summary(

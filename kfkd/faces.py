@@ -84,9 +84,9 @@ class FaceSet:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with any pixel, label or id."""
+        """16 hexadecimal digits that change with any pixel, label, id or group."""
         digest = hashlib.sha256()
-        for array in (self.images, self.keypoints, self.ids):
+        for array in (self.images, self.keypoints, self.ids, self.group):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]

@@ -232,10 +232,10 @@ class EpochLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Appends the epoch's row and says it."""
         logs = logs or {}
-        if not np.isfinite(logs.get("loss", 0.0)):
+        if broken := [key for key in _LOGGED if not np.isfinite(logs.get(key, 0.0))]:
             raise RunError(
-                f"{self.job.name}, {self.job.subset}: the loss of epoch {epoch + 1} is "
-                f"{logs['loss']}; a smaller learning_rate than "
+                f"{self.job.name}, {self.job.subset}: the {broken[0]} of epoch {epoch + 1} is "
+                f"{logs[broken[0]]}; a smaller learning_rate than "
                 f"{float(self.model.optimizer.learning_rate):g} may help"
             )
         row: dict[str, float] = {"epoch": epoch + 1}

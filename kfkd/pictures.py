@@ -58,7 +58,7 @@ def prediction_sheet(
 
 
 def worst_sheet(faces: FaceSet, predicted: np.ndarray, count: int = 24) -> Figure:
-    """The faces with the largest RMSE, each with its share of the set's whole squared error.
+    """The faces with the most squared error, each with its RMSE and its share of the whole.
 
     Args:
         faces: faces, of which at least one is labelled.
@@ -75,8 +75,8 @@ def worst_sheet(faces: FaceSet, predicted: np.ndarray, count: int = 24) -> Figur
     labelled = np.flatnonzero(~np.isnan(errors))
     if not len(labelled):
         raise KfkdError(f"worst_sheet wants labelled faces. Received: {len(faces)} without a label")
-    rows = labelled[np.argsort(-errors[labelled], kind="stable")][:count]
     squares = np.nansum(np.square(faces.keypoints.astype(np.float64) - predicted), axis=(1, 2))
+    rows = labelled[np.argsort(-squares[labelled], kind="stable")][:count]
     share = squares / max(squares.sum(), np.finfo(float).tiny)
     titles = [f"row {faces.ids[i]}: {errors[i]:.2f} px\n{share[i]:.1%} of all error" for i in rows]
     whole = (

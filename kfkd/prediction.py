@@ -51,7 +51,7 @@ def write_predictions(path: str | Path, faces: FaceSet, predicted: np.ndarray) -
         predicted: (n, k, 2) in pixels.
     """
     with replacing(path) as beside, beside.open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *faces.skeleton.columns])
         for row, points in zip(faces.ids, predicted.reshape(len(faces), -1), strict=True):
             writer.writerow([row, *("" if np.isnan(v) else f"{v:.4f}" for v in points)])

@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, RunError
 from kfkd.files import read_json, write_json, write_text
-from kfkd.registry import entries
-from kfkd.runs import Run, load_run
+from kfkd.registry import entry
+from kfkd.runs import Run, finished_run
 
 BLOCK = ("<!-- measured -->", "<!-- /measured -->")
 
+_ALWAYS = ("epochs", "batch_size", "learning_rate", "validation")
+_WHERE_OTHER = ("loss", "early_stopping")
+
 
 def training_command(run: Run) -> str:
-    """The command that repeats a run."""
+    """The command that repeats a run.
+
+    Args:
+        run: a run of a zoo entry.
+
+    Raises:
+        UnknownName: when the zoo has no such model.
+        RunError: when the run has a setting that `kfkd train` has no flag for.
+    """
     settings = run.record["settings"]
-    parts = ["kfkd train", settings["model"], "--data DATA", "--seed", str(settings["seed"])]
-    parts += ["--subsets", *settings["subsets"], "--precision", settings["precision"]]
-    for key in ("epochs", "batch_size", "learning_rate", "validation"):
-        parts += [f"--{key.replace('_', '-')}", f"{settings['recipe'][key]:g}"]
+    recipe, options = settings["recipe"], dict(settings["options"])
+    # Through JSON, as run.json holds it. The published mix counts for nothing: no run applies it.
+    published = {**json.loads(json.dumps(asdict(entry(run.name).recipe))), "augment": None}
+    other = [key for key, value in published.items() if recipe[key] != value]
+    told = {key: recipe[key] for key in _ALWAYS}
+    told |= {key: recipe[key] for key in _WHERE_OTHER if key in other and recipe[key] is not None}
+    if isinstance(options.get("weights"), str):
+        told["weights"] = options.pop("weights")
+    untold = [key for key in other if key not in told] + list(options)
+    if settings["augment"]:
+        untold.append(f"augment={settings['augment']}")
+    if untold:
+        raise RunError(
+            f"{run.folder} differs from the zoo's {run.name} in what kfkd train has no flag for: "
+            f"{', '.join(untold)}"
+        )
+    words = ["kfkd", "train", run.name, "--data", "DATA", "--seed", str(settings["seed"])]
+    words += ["--subsets", *settings["subsets"], "--precision", settings["precision"]]
+    for key, value in told.items():
+        words += [f"--{key.replace('_', '-')}", str(value)]
     if settings["drop_incomplete"]:
-        parts.append("--drop-incomplete")
-    return " ".join(parts)
+        words.append("--drop-incomplete")
+    return shlex.join(words)
 
 
 def measured(run: Run) -> dict[str, Any]:
@@ -36,10 +66,12 @@ def measured(run: Run) -> dict[str, Any]:
         Validation RMSEs in pixels beside the mean face, cost, machine and command.
 
     Raises:
-        RunError: when the run is unfinished, was trained on built-in faces or lacks keypoints.
+        UnknownName: when its model is not in the zoo.
+        RunError: when the run is unfinished, was trained on built-in faces, lacks keypoints, or
+            cannot be repeated by a command.
     """
-    if not run.finished:
-        raise RunError(f"{run.folder} is not finished")
+    run = finished_run(run)
+    entry(run.name)
     if run.record["data"]["origin"] == "synthetic":
         raise RunError(f"{run.folder} was trained on built-in faces; the zoo lists real data only")
     scores, parts = run.metrics["model"], run.record["subsets"]
@@ -50,6 +82,7 @@ def measured(run: Run) -> dict[str, Any]:
         **{key: scores[key] for key in ("kaggle_rmse", "dense", "sparse", "full", "four_point")},
         "mean_face": run.metrics["mean_face"]["kaggle_rmse"],
         "mean_face_per_source": run.metrics["mean_per_source"]["kaggle_rmse"],
+        "validation_images": record["split"]["validation"],
         "on": f"{record['split']['validation']} held-out images of {record['data']['rows']}",
         "epochs": {name: part["epochs"] for name, part in parts.items()},
         "minutes": round(sum(part["seconds"] for part in parts.values()) / 60, 1),
@@ -69,10 +102,14 @@ def record_runs(runs: Sequence[Run | str | Path], table: str | Path) -> dict[str
 
     Returns:
         The whole table.
+
+    Raises:
+        UnknownName: as `measured`; nothing is written then.
+        RunError: likewise.
     """
     table = Path(table)
     results = read_json(table) if table.is_file() else {}
-    for run in map(load_run, runs):
+    for run in map(finished_run, runs):
         results[run.name] = measured(run)
     write_json(table, dict(sorted(results.items())))
     return results
@@ -86,16 +123,17 @@ def results_table(results: Mapping[str, Any]) -> str:
     """
     lines = [
         "| model | kaggle_rmse | mean face (per source) | dense | sparse | full | four-point "
-        "| epochs | minutes | images/s | published private / public |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| held out | epochs | minutes | images/s | published private / public |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in sorted(results.items(), key=lambda item: item[1]["kaggle_rmse"]):
-        published = entries()[name].published
+        published = entry(name).published
         cells = [
             f"`{name}`",
             f"**{row['kaggle_rmse']:.3f}**",
             f"{row['mean_face']:.3f} ({row['mean_face_per_source']:.3f})",
             *(f"{row[key]:.3f}" for key in ("dense", "sparse", "full", "four_point")),
+            str(row["validation_images"]),
             " + ".join(map(str, row["epochs"].values())),
             f"{row['minutes']:g}",
             " / ".join(f"{rate:.0f}" for rate in row["images_per_second"].values()),

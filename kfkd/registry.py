@@ -146,6 +146,9 @@ def register(
     """
 
     def add(builder: Builder) -> Builder:
+        # The zoo's own come first, whatever is registered first: its names are taken.
+        import kfkd.models  # noqa: F401
+
         name = facts.pop("name", builder.__name__)
         if name in _ENTRIES and not replace:
             raise KfkdError(f"a model is already registered as {name!r}; choose another name")

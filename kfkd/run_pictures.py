@@ -11,6 +11,8 @@ from kfkd.pictures import prediction_sheet, worst_sheet
 from kfkd.runs import Run
 
 SHEET = 24
+PICTURES = ("loss_curves.png", "keypoint_errors.png", "predictions.png", "worst.png")
+"""The files that `draw_run` writes."""
 
 
 def draw_run(run: Run, faces: FaceSet, predicted: np.ndarray) -> None:

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     import keras
 
 RECORD = "run.json"
-_WANTED = ("model", "status", "settings", "data", "split", "skeleton", "subsets")
+_WANTED = {
+    **dict.fromkeys(("model", "status", "skeleton"), str),
+    **dict.fromkeys(("settings", "data", "split", "subsets"), dict),
+}
+_WANTED_SETTINGS = {"model": str, "subsets": list, "recipe": dict, "seed": int}
+_WANTED_DATA = {"origin": str, "path": str, "fingerprint": str}
+_WANTED_SPLIT = {"seed": int, "share": int | float}
+_WANTED_FINISHED = {"mean_face": dict, "metrics": dict}
 
 
 @dataclass
@@ -86,7 +93,7 @@ class Run:
             with (self.folder / "history.csv").open(newline="") as file:
                 for row in csv.DictReader(file):
                     subset = row.pop("subset")
-                    rows[subset].append({k: float(v) for k, v in row.items() if v})
+                    rows[subset].append({k: _figure(k, v) for k, v in row.items() if v})
         except FileNotFoundError:
             return rows
         except (KeyError, ValueError) as error:
@@ -128,7 +135,13 @@ class Run:
         if not len(images):
             return np.empty((0, len(self.skeleton.subset(subset)), 2), np.float32)
         outputs = model.predict(images, batch_size=batch_size, verbose=0)
+        if broken := int(np.count_nonzero(~np.isfinite(outputs).all(axis=1))):
+            raise RunError(f"{self.folder}: the model of {subset} fails on {broken} images: NaN")
         return np.asarray(self.codec(subset).decode(outputs))
+
+
+def _figure(column: str, text: str) -> float:
+    return int(float(text)) if column == "epoch" else float(text)
 
 
 def load_model(path: Path) -> keras.Model:
@@ -167,7 +180,7 @@ def load_run(folder: str | Path | Run) -> Run:
     """
     if isinstance(folder, Run):
         return folder
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not (folder / RECORD).is_file():
         raise RunError(f"{folder} is not a run: it holds no {RECORD}")
     try:
@@ -196,22 +209,31 @@ def check_record(record: Any, path: Path) -> None:
     Raises:
         RunError: naming what is wrong.
     """
-    if not isinstance(record, dict) or any(key not in record for key in _WANTED):
-        raise RunError(f"{path} does not describe a run; it wants {', '.join(_WANTED)}")
-    skeleton = SKELETONS.get(str(record["skeleton"]))
+    _check_parts(record, _WANTED, path)
+    _check_parts(record["settings"], _WANTED_SETTINGS, path)
+    _check_parts(record["data"], _WANTED_DATA, path)
+    if record["status"] == "finished":
+        _check_parts(record, _WANTED_FINISHED, path)
+        _check_parts(record["split"], _WANTED_SPLIT, path)
+    skeleton = SKELETONS.get(record["skeleton"])
     if skeleton is None:
         raise RunError(f"{path} names an unknown skeleton. Received: {record['skeleton']!r}")
     known = {"all", *skeleton.subsets}
-    subsets = record["subsets"]
-    if not isinstance(subsets, dict) or not set(subsets) <= known:
+    if not set(record["subsets"]) <= known:
         raise RunError(f"{path} names unknown subsets; it may have {', '.join(sorted(known))}")
-    if any(not isinstance(s, dict) or "codec" not in s for s in subsets.values()):
-        raise RunError(f"{path} lacks the codec of a subset")
-    for name, facts in subsets.items():
+    for name, facts in record["subsets"].items():
         try:
             codec_from(facts["codec"])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise RunError(f"{path} gives {name!r} no known codec: {error}") from error
+
+
+def _check_parts(value: Any, wanted: Mapping[str, Any], path: Path) -> None:
+    found = value if isinstance(value, dict) else {}
+    for key, kind in wanted.items():
+        if not isinstance(found.get(key), kind):
+            shown = type(found.get(key)).__name__
+            raise RunError(f"{path} does not describe a run: {key} is {shown}, not {kind}")
 
 
 def save_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -232,7 +254,7 @@ def save_history(folder: Path, history: Mapping[str, list[dict[str, float]]]) ->
         "seconds",
     )
     with replacing(folder / "history.csv") as beside, beside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         for subset, rows in history.items():
             writer.writerows({"subset": subset, **row} for row in rows)

@@ -13,7 +13,7 @@ from kfkd.errors import DataError, KfkdError
 from kfkd.faces import FaceSet
 from kfkd.machine import versions
 from kfkd.progress import say
-from kfkd.runs import Run, load_run
+from kfkd.runs import Run, finished_run
 from kfkd.submissions.ensembles import combine
 from kfkd.submissions.writer import submission_path, submission_values, write_submission
 
@@ -44,15 +44,15 @@ def submit(
         weights: a number a run, for "weighted".
         out: the CSV to write; None = submissions/NAME-YYYYmmdd-HHMMSS.csv.
         clip: move coordinates outside the image to its border.
-        force: let a run that was trained on built-in faces answer for real ones.
+        force: let a run that was trained on built-in faces answer for real ones, or the reverse.
         quiet: no progress.
 
     Returns:
         The CSV's path; beside it stands a .json of how it was made.
 
     Raises:
-        KfkdError: when a run is unfinished, was trained on built-in faces, or its runs leave a
-            value that is asked for without a prediction.
+        KfkdError: when a run is unfinished, one of run and test faces is built-in and the other
+            real, or its runs leave a value that is asked for without a prediction.
         DataError: when Kaggle's files cannot be read or do not fit together.
 
     Example:
@@ -62,7 +62,7 @@ def submit(
         >>> path.name
         'doc.csv'
     """
-    members = [load_run(run) for run in _listed(runs)]
+    members = [finished_run(run) for run in _listed(runs)]
     if not members:
         raise KfkdError("a submission wants at least one run. Received: none")
     faces = as_faces(data, "test", quiet)
@@ -73,8 +73,8 @@ def submit(
     predicted = combine([run.predict(faces.images) for run in members], ensemble, weights)
     values = submission_values(predicted, faces.ids, table, clip, faces.images.shape[2])
     name = "+".join(dict.fromkeys(run.name for run in members))
-    made = _made(members, faces, {"ensemble": ensemble, "weights": weights, "clip": clip})
-    path = write_submission(out or submission_path(name), table, values, made)
+    made = _made(members, faces, {"ensemble": ensemble, "weights": _plain(weights), "clip": clip})
+    path = write_submission(_target(out, name), table, values, made)
     say(f"{len(values)} values for {len(np.unique(table.image_id))} images → {path}", quiet)
     return path
 
@@ -84,6 +84,8 @@ def _listed(runs: Any) -> list[Any]:
 
 
 def _id_table(faces: FaceSet) -> IdTable:
+    if not faces.path and faces.origin != "synthetic":
+        raise DataError("a submission wants Kaggle's files: give their folder or zip as data")
     if not faces.path:
         from kfkd.pipelines.synthetic import synthetic_id_table
 
@@ -101,14 +103,25 @@ def _id_table(faces: FaceSet) -> IdTable:
 
 
 def _refuse_unfit(run: Run, faces: FaceSet, force: bool) -> None:
-    if not run.finished:
-        raise KfkdError(f"{run.folder} is not finished; go on with: kfkd resume {run.folder}")
     origin = run.record["data"]["origin"]
+    if origin != "synthetic" and faces.origin == "synthetic" and not force:
+        raise KfkdError(
+            f"{run.folder} was trained on real faces, and only built-in ones are there to answer "
+            "for; give the folder or zip of Kaggle's files as data"
+        )
     if origin == "synthetic" and faces.origin != "synthetic" and not force:
         raise KfkdError(
             f"{run.folder} was trained on built-in faces and knows nothing of real ones; train on "
             "Kaggle's training.csv, or ask for it with force"
         )
+
+
+def _target(out: str | Path | None, name: str) -> Path:
+    return submission_path(name) if out is None else Path(out).expanduser()
+
+
+def _plain(weights: Sequence[float] | None) -> list[float] | None:
+    return None if weights is None else [float(weight) for weight in weights]
 
 
 def _made(members: Sequence[Run], faces: FaceSet, settings: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +137,7 @@ def _made(members: Sequence[Run], faces: FaceSet, settings: dict[str, Any]) -> d
             }
             for run in members
         ],
-        **{key: list(v) if isinstance(v, tuple) else v for key, v in settings.items()},
+        **settings,
         "test": {"path": faces.path, "origin": faces.origin, "images": len(faces)},
         "versions": versions(),
     }

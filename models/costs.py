@@ -53,7 +53,7 @@ def _kind(layer: Layer) -> str:
 def measure_costs() -> dict[str, dict[str, float]]:
     """GFLOPs of every entry by number of outputs, as `models/costs.json` holds them.
 
-    Run `kfkd models --measure-costs` after adding an entry.
+    Run `kfkd models --measure-costs models/costs.json` after adding an entry.
     """
     from kfkd.registry import entries
 

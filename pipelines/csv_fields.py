@@ -6,6 +6,7 @@ import codecs
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -99,6 +100,26 @@ def convert(
             message = f"received {shown(field)}, wanted {error}"
             raise DataError(message, file=file, row=row, column=column) from None
     return values
+
+
+def refuse_repeats(values: np.ndarray, column: str, file: str | Path) -> None:
+    """Refuses a column in which a number stands twice.
+
+    Args:
+        values: int64 (m,), one number for each row.
+        column: its name.
+        file: how the file is called in messages.
+
+    Raises:
+        DataError: naming the first row whose number an earlier row has.
+
+    Example:
+        >>> refuse_repeats(np.array([3, 1, 2]), "RowId", "ids.csv")
+    """
+    first = np.unique(values, return_index=True)[1]
+    if len(first) < len(values):
+        row = int(np.setdiff1d(np.arange(len(values)), first)[0])
+        raise DataError(f"{values[row]} is there twice", file=file, row=row + 1, column=column)
 
 
 def split_fields(line: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ import numpy as np
 from kfkd.errors import DataError
 from kfkd.faces import image_groups
 from kfkd.pipelines.archives import Member, find_member, wanted_files
-from kfkd.pipelines.csv_fields import convert, label, split_fields, whole
+from kfkd.pipelines.csv_fields import convert, label, refuse_repeats, split_fields, whole
 from kfkd.pipelines.csv_pixels import SIDE, read_pixel_csv
 from kfkd.skeletons import KAGGLE_15
 
@@ -58,7 +58,7 @@ def read_arrays(
     else:
         keypoints = np.full((n, len(KAGGLE_15), 2), np.nan, np.float32)
         ids = values[:, 0]
-        _refuse_twice(ids, "ImageId", member.name)
+        refuse_repeats(ids, "ImageId", member.name)
     notes = np.array(_outside(keypoints), dtype=np.str_)
     group = image_groups(images)
     return {"images": images, "keypoints": keypoints, "ids": ids, "group": group, "notes": notes}
@@ -173,7 +173,7 @@ def read_id_member(member: Member) -> IdTable:
     if not read:
         raise DataError("received a header without rows, wanted at least one", file=member.name)
     row_id, image_id, column = np.array(read, np.int64).T.copy()
-    _refuse_twice(row_id, "RowId", member.name)
+    refuse_repeats(row_id, "RowId", member.name)
     return IdTable(row_id, image_id, column, member.name)
 
 
@@ -181,13 +181,6 @@ def _feature(text: bytes) -> int:
     if text not in _FEATURES:
         raise ValueError(f"one of Kaggle's {len(_FEATURES)} features, such as nose_tip_x")
     return _FEATURES[text]
-
-
-def _refuse_twice(values: np.ndarray, column: str, file: str) -> None:
-    first = np.unique(values, return_index=True)[1]
-    if len(first) < len(values):
-        row = int(np.setdiff1d(np.arange(len(values)), first)[0])
-        raise DataError(f"{values[row]} is there twice", file=file, row=row + 1, column=column)
 
 
 def _outside(keypoints: np.ndarray) -> list[str]:

@@ -17,13 +17,14 @@ from kfkd.pipelines.archives import Member, beside, find_member, wanted_files
 from kfkd.pipelines.cache import Arrays, cached_arrays
 from kfkd.pipelines.csv_pixels import PARSER_VERSION, SIDE
 from kfkd.pipelines.kaggle import ID_TABLE, TABLES, read_arrays, read_id_member
+from kfkd.pipelines.synthetic import MARKER, synthetic_faces, synthetic_test_faces
+from kfkd.progress import say
 from kfkd.skeletons import KAGGLE_15
 
 SYNTHETIC_TRAIN, SYNTHETIC_TEST = 2000, 300
 """How many built-in faces stand in for Kaggle's where there are none."""
 
 _COMPETITION = "facial-keypoints-detection"
-_MARKER = "synthetic.json"  # not imported: real faces need no generator
 _SLOW = 2.0
 
 
@@ -56,7 +57,8 @@ def load_faces(
         UnknownName: when there is no such data set or part.
 
     Example:
-        >>> faces = load_faces("synthetic", quiet=True)
+        >>> import kfkd
+        >>> faces = kfkd.load_faces("synthetic", quiet=True)
         >>> faces.images.shape
         (2000, 96, 96, 1)
     """
@@ -70,7 +72,7 @@ def load_faces(
         raise UnknownName("data set", name, ["kaggle", "synthetic"])
     place = Path(path) if path is not None else find_data()
     if place is None:
-        _say("no Kaggle files found: using built-in faces (give a path, or set KFKD_DATA)", quiet)
+        say("no Kaggle files found: using built-in faces (give a path, or set KFKD_DATA)", quiet)
         return _built_in(part)
     return _kaggle(place, part, cache, quiet)
 
@@ -138,7 +140,7 @@ def _kaggle(place: Path, part: str, cache: bool, quiet: bool) -> FaceSet:
     arrays = _arrays(member, part, cache, quiet)
     notes = tuple(arrays["notes"].tolist())
     for note in notes:
-        _say(f"{member.name}: {note}", quiet)
+        say(f"{member.name}: {note}", quiet)
     if part == "train":
         sparse = arrays["keypoints"][:, KAGGLE_15.subset("sparse")]
         source = np.where(np.isnan(sparse).all(axis=(1, 2)), "four_point", "full")
@@ -149,7 +151,7 @@ def _kaggle(place: Path, part: str, cache: bool, quiet: bool) -> FaceSet:
         **{name: arrays[name] for name in ("images", "keypoints", "group", "ids")},
         skeleton=KAGGLE_15,
         source=source,
-        origin="synthetic" if (member.file.parent / _MARKER).is_file() else "kaggle",
+        origin="synthetic" if (member.file.parent / MARKER).is_file() else "kaggle",
         path=str(place.absolute()),
         notes=notes,
     )
@@ -163,7 +165,7 @@ def _arrays(member: Member, part: str, cache: bool, quiet: bool) -> Arrays:
     if not cache:
         return make()
     kind = f"{part}-{PARSER_VERSION}"
-    return cached_arrays(member.file, kind, make, _fits, lambda note: _say(note, quiet))
+    return cached_arrays(member.file, kind, make, _fits, lambda note: say(note, quiet))
 
 
 def _fits(arrays: Mapping[str, np.ndarray]) -> bool:
@@ -185,8 +187,6 @@ def _fits(arrays: Mapping[str, np.ndarray]) -> bool:
 
 
 def _built_in(part: str) -> FaceSet:
-    from kfkd.pipelines.synthetic import synthetic_faces, synthetic_test_faces
-
     return (
         synthetic_faces(SYNTHETIC_TRAIN)
         if part == "train"
@@ -210,8 +210,3 @@ def _progress(member: Member, quiet: bool) -> Iterator[Callable[[float], None]]:
     finally:
         if shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-
-def _say(line: str, quiet: bool) -> None:
-    if not quiet:
-        print(line, file=sys.stderr)

@@ -19,12 +19,13 @@ from kfkd.faces import SOURCES, FaceSet, image_groups
 from kfkd.files import replacing, write_json, write_text
 from kfkd.pipelines.drawing import SIZE, Drawn, draw_face
 from kfkd.pipelines.kaggle import IdTable
+from kfkd.progress import say
 from kfkd.skeletons import KAGGLE_15
 
 MARKER = "synthetic.json"
 """The file that says that a folder in Kaggle's layout holds built-in faces."""
 
-FULL_SHARE = 0.32
+FULL_ROWS = 0.32
 DUPLICATE_SHARE = 0.04
 LABEL_NOISE = {"full": 0.4, "four_point": 1.0}
 GROSS_ERRORS = 0.003
@@ -124,7 +125,12 @@ def synthetic_id_table(n: int = 300, seed: int = 0) -> IdTable:
 
 
 def write_kaggle_folder(
-    folder: str | Path, train: int = 2000, test: int = 300, seed: int = 0, zipped: bool = False
+    folder: str | Path,
+    train: int = 2000,
+    test: int = 300,
+    seed: int = 0,
+    zipped: bool = False,
+    quiet: bool = True,
 ) -> Path:
     """Writes built-in faces as a folder in the layout of Kaggle's competition.
 
@@ -139,6 +145,7 @@ def write_kaggle_folder(
         test: rows of test.csv.
         seed: another seed gives other faces.
         zipped: write training.zip and test.zip in place of the two big CSV files.
+        quiet: False says on stderr what is being written.
 
     Returns:
         The folder.
@@ -160,6 +167,7 @@ def write_kaggle_folder(
     # The mark goes first: a killed run must not leave built-in faces that pass for Kaggle's.
     write_json(folder / MARKER, made)
     truth = np.empty((test, len(KAGGLE_15), 2), np.float32)
+    say(f"drawing {train} training and {test} test faces", quiet)
     _write_big(folder, "training", zipped, _training_csv(faces))
     _write_big(folder, "test", zipped, _test_csv(unseen, truth))
     _write_answers(folder, list(_asked(unseen, truth)))
@@ -194,8 +202,8 @@ def _whole(name: str, value: int, least: int) -> int:
 
 def _source(stream: _Stream, row: int) -> str:
     if stream.number == _TRAIN:
-        return SOURCES[int(row >= FULL_SHARE * stream.n)]
-    return SOURCES[int(stream.rng(row, _WHO).random() >= FULL_SHARE)]
+        return SOURCES[int(row >= FULL_ROWS * stream.n)]
+    return SOURCES[int(stream.rng(row, _WHO).random() >= FULL_ROWS)]
 
 
 def _draw(stream: _Stream, row: int) -> Drawn:

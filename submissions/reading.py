@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kfkd.errors import DataError
+from kfkd.pipelines.csv_fields import refuse_repeats
 
 HEADER = ("RowId", "Location")
 """Columns of a submission."""
@@ -38,7 +39,7 @@ def read_submission(
     """
     columns = read_columns(path, HEADER) if columns is None else columns
     row_id = whole_numbers(columns["RowId"], path, "RowId")
-    refuse_repeats(row_id, path)
+    refuse_repeats(row_id, "RowId", path)
     return row_id, numbers(columns["Location"], path, "Location")
 
 
@@ -102,14 +103,6 @@ def numbers(
         wanted = f"wants a finite number. Received: {texts[bad[0]]!r}"
         raise DataError(wanted, file=file, row=int(bad[0]) + 1, column=column)
     return values
-
-
-def refuse_repeats(row_id: np.ndarray, file: str | Path) -> None:
-    """DataError where a RowId of `row_id` (m,) is there twice, at the later of the two rows."""
-    first = np.unique(row_id, return_index=True)[1]
-    if len(first) < len(row_id):
-        row = int(np.setdiff1d(np.arange(len(row_id)), first)[0])
-        raise DataError(f"RowId {row_id[row]} again", file=file, row=row + 1, column="RowId")
 
 
 def refuse_unmatched(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import numpy as np
 
 from kfkd import metrics
 from kfkd.errors import DataError
-from kfkd.faces import SOURCES
 from kfkd.skeletons import KAGGLE_15
 from kfkd.submissions import reading
+from kfkd.submissions.solution import Solution, read_solution
 
 _WORST = 10
-_USAGES = ("public", "private", "ignored")
 
 
 @dataclass(frozen=True)
@@ -93,22 +91,6 @@ class Score:
         return self.table()
 
 
-@dataclass(frozen=True)
-class _Solution:
-    """The true values (m,) in pixels, and what is known about each; None where nothing is."""
-
-    row_id: np.ndarray
-    location: np.ndarray
-    usage: np.ndarray | None
-    image: np.ndarray | None = None
-    column: np.ndarray | None = None
-    source: np.ndarray | None = None
-
-    def __getitem__(self, rows: np.ndarray) -> _Solution:
-        known = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(self, **{name: value[rows] for name, value in known.items()})
-
-
 def score(
     submission: str | Path,
     solution: str | Path,
@@ -143,7 +125,7 @@ def score(
         >>> result.rmse > result.constant
         True
     """
-    whole = _read_solution(solution, id_table)
+    whole = read_solution(solution, id_table)
     counts = ~np.isnan(whole.location)
     if whole.usage is not None:
         counts &= whole.usage != "ignored"
@@ -159,7 +141,7 @@ def score(
     return result
 
 
-def _score(truth: _Solution, predicted: np.ndarray) -> Score:
+def _score(truth: Solution, predicted: np.ndarray) -> Score:
     def over(labels: np.ndarray | None, name: str) -> float | None:
         if labels is None or not (rows := labels == name).any():
             return None
@@ -182,7 +164,7 @@ def _score(truth: _Solution, predicted: np.ndarray) -> Score:
     )
 
 
-def _constant(truth: _Solution) -> float | None:
+def _constant(truth: Solution) -> float | None:
     """RMSE of the mean of each feature, and source where known, as the prediction."""
     if truth.column is None:
         return None
@@ -193,7 +175,7 @@ def _constant(truth: _Solution) -> float | None:
     return metrics.rmse(truth.location, mean[key])
 
 
-def _per_keypoint(truth: _Solution, predicted: np.ndarray) -> dict[str, float]:
+def _per_keypoint(truth: Solution, predicted: np.ndarray) -> dict[str, float]:
     if truth.column is None:
         return {}
     keypoint = truth.column // 2
@@ -203,7 +185,7 @@ def _per_keypoint(truth: _Solution, predicted: np.ndarray) -> dict[str, float]:
     }
 
 
-def _worst(truth: _Solution, predicted: np.ndarray) -> tuple[WorstImage, ...]:
+def _worst(truth: Solution, predicted: np.ndarray) -> tuple[WorstImage, ...]:
     if truth.image is None:
         return ()
     order = np.argsort(truth.image, kind="stable")
@@ -214,60 +196,6 @@ def _worst(truth: _Solution, predicted: np.ndarray) -> tuple[WorstImage, ...]:
     share = squares / (squares.sum() or 1.0)
     top = np.argsort(-squares, kind="stable")[:_WORST]
     return tuple(WorstImage(int(images[i]), float(errors[i]), float(share[i])) for i in top)
-
-
-def _read_solution(path: str | Path, id_table: str | Path | None) -> _Solution:
-    columns = reading.read_columns(path, reading.HEADER)
-    row_id = reading.whole_numbers(columns["RowId"], path, "RowId")
-    reading.refuse_repeats(row_id, path)
-    usage = _words(columns, "Usage", _USAGES, path)
-    location = reading.numbers(columns["Location"], path, "Location", missing=True)
-    image, column, source = _layout(path, columns, row_id, id_table)
-    said = _words(columns, "Source", SOURCES, path)
-    return _Solution(row_id, location, usage, image, column, source if said is None else said)
-
-
-def _layout(
-    path: str | Path,
-    columns: Mapping[str, Sequence[str]],
-    row_id: np.ndarray,
-    id_table: str | Path | None,
-) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Image, feature index and source by request of each row; None for what is not known."""
-    # Imported here because the reader is not needed for the plain RMSE of two files.
-    from kfkd.pipelines.kaggle import IdTable, read_id_table
-
-    image = column = None
-    if "ImageId" in columns:
-        image = reading.whole_numbers(columns["ImageId"], path, "ImageId")
-    if (names := _words(columns, "FeatureName", KAGGLE_15.columns, path)) is not None:
-        index = {name: i for i, name in enumerate(KAGGLE_15.columns)}
-        column = np.array([index[name] for name in names.tolist()], np.int64)
-    if image is not None and column is not None:
-        return image, column, IdTable(row_id, image, column, str(path)).source(image)
-    if id_table is None:
-        return image, column, None
-    table = read_id_table(id_table)
-    reading.refuse_unmatched(row_id, row_id[:0], table.row_id, path)
-    order = np.argsort(table.row_id)
-    rows = order[np.searchsorted(table.row_id[order], row_id)]
-    images, features = table.image_id[rows], table.column[rows]
-    # The table, not the solution, says what is asked of an image: a solution may hold a part.
-    return images, features, table.source(images)
-
-
-def _words(
-    columns: Mapping[str, Sequence[str]], name: str, known: Sequence[str], path: str | Path
-) -> np.ndarray | None:
-    """A column of words from `known` in lower case, None where the file has no such column."""
-    if name not in columns:
-        return None
-    words = [text.strip().lower() for text in columns[name]]
-    for row, word in enumerate(words, 1):
-        if word not in known:
-            wanted = f"wants {' or '.join(known[:3])}. Received: {columns[name][row - 1]!r}"
-            raise DataError(wanted, file=path, row=row, column=name)
-    return np.array(words)
 
 
 def _line(name: str, value: float) -> str:

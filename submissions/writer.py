@@ -12,12 +12,12 @@ import numpy as np
 
 from kfkd.errors import DataError, KfkdError
 from kfkd.files import replacing, write_json
+from kfkd.pipelines.csv_fields import refuse_repeats
 from kfkd.skeletons import KAGGLE_15
 from kfkd.submissions.reading import (
     HEADER,
     read_columns,
     read_submission,
-    refuse_repeats,
     refuse_unmatched,
 )
 
@@ -108,7 +108,7 @@ def write_submission(
     if values.shape != table.row_id.shape:
         raise KfkdError(f"values want the shape {table.row_id.shape}. Received: {values.shape}")
     _refuse_missing(values, table, table.image_id)
-    refuse_repeats(table.row_id, table.file)
+    refuse_repeats(table.row_id, "RowId", table.file)
     order = np.argsort(table.row_id)
     rows = zip(table.row_id[order].tolist(), values[order].tolist(), strict=True)
     lines = [",".join(HEADER), *(f"{row_id},{value:.6f}" for row_id, value in rows)]

@@ -283,6 +283,15 @@ def test_other_skeletons_have_no_kaggle_names(tmp_path):
     assert "chin_x" in found.table()
 
 
+def test_built_in_faces_and_bare_images_are_explored_as_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("kfkd.exploration_pictures.exploration_pictures", few_pictures)
+    monkeypatch.setattr("kfkd.pipelines.sources.SYNTHETIC_TRAIN", 12)
+    found = explore("synthetic", tmp_path / "made", quiet=True)
+    assert (found.summary["data"]["origin"], found.summary["rows"]["total"]) == ("synthetic", 12)
+    found = explore(faces_of(4).images, tmp_path / "bare", quiet=True)
+    assert found.summary["rows"]["complete"] == 0
+
+
 def test_an_empty_set_is_an_error(tmp_path):
     with pytest.raises(KfkdError, match="Received: 0"):
         explore(faces_of(3)[[]], tmp_path / "out", quiet=True)

@@ -15,6 +15,7 @@ from kfkd.errors import DataError
 from kfkd.pipelines.bench_load import bench_load
 from kfkd.pipelines.csv_pixels import fast_pixels, slow_pixels
 from kfkd.pipelines.kaggle import read_id_table
+from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.skeletons import KAGGLE_15
 
 HEADER = [*KAGGLE_15.columns, "Image"]
@@ -508,6 +509,14 @@ def test_bench_load_reports_times_of_equal_values():
     assert report["rows"] == 30
     assert 0 < report["cold_peak_mb"] < 1000
     assert report["cold_speedup"] == pytest.approx(report["recipe_s"] / report["cold_s"])
+
+
+def test_bench_load_reports_the_middle_time_and_the_largest_peak(monkeypatch):
+    fingerprint = synthetic_faces(20).fingerprint
+    cold = iter([(3.0, 90.0, fingerprint), (1.0, 95.0, fingerprint), (2.0, 80.0, fingerprint)])
+    monkeypatch.setattr("kfkd.pipelines.bench_load._cold", lambda path: next(cold))
+    report = bench_load(rows=20, quiet=True)
+    assert (report["cold_s"], report["cold_peak_mb"]) == (2.0, 95.0)
 
 
 @pytest.mark.real

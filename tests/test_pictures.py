@@ -140,6 +140,16 @@ def test_worst_sheet_ranks_and_shares_the_squared_error(faces):
     ]
 
 
+def test_worst_sheet_puts_first_what_weighs_most(faces):
+    predicted = faces.keypoints.copy()
+    predicted[3] += 4  # the larger RMSE, over 4 keypoints only
+    predicted[6] += 3
+    assert [title.split(":")[0] for title in titles_of(worst_sheet(faces, predicted, 2))] == [
+        "row 107",
+        "row 104",
+    ]
+
+
 def test_worst_sheet_of_a_perfect_prediction_and_of_no_labels(faces):
     assert len(worst_sheet(faces, faces.keypoints).axes) == 9
     with pytest.raises(KfkdError, match="without a label"):
@@ -160,6 +170,22 @@ def test_keypoint_error_bars_without_labels_of_a_keypoint(faces):
     truth[:, 7] = np.nan
     axes = keypoint_error_bars(truth, truth, np.zeros((15, 2)), KAGGLE_15).axes[0]
     assert "not labelled" in [text.get_text() for text in axes.texts]
+
+
+def test_keypoint_error_bars_compare_both_on_the_values_predicted(faces):
+    truth = np.full((4, 15, 2), 40.0)
+    truth[2:] = 50
+    truth[:, 8] = np.nan
+    predicted = truth + 1
+    predicted[2:] = np.nan  # here the mean face would be 10 pixels off
+    predicted[:, 7] = np.nan
+    mean = np.full((15, 2), 40.0)
+    axes = keypoint_error_bars(truth, predicted, mean, KAGGLE_15).axes[0]
+    shown = [text.get_text() for text in axes.texts]
+    assert [shown[:15].count(text) for text in ("1.00", "none", "not labelled")] == [13, 1, 1]
+    assert (shown[7], shown[8]) == ("none", "not labelled")
+    assert shown[15:].count("0.00") == 13
+    assert "all of them 1.00 px, mean face 0.00 px" in axes.get_title()
 
 
 def history(epochs, drops=(), scale=1.0):

@@ -239,7 +239,7 @@ ROW = ("1", "5", "Public", "1", "nose_tip_x", "full")
 BAD_SOLUTION = {
     "no location": ("RowId,Usage", [("1", "Public")], "column Location: wants this column once"),
     "id": (SOLUTION, [("one", *ROW[1:])], "row 1, column RowId: wants a whole number.*'one'"),
-    "twice": (SOLUTION, [ROW, ROW], "row 2, column RowId: RowId 1 again"),
+    "twice": (SOLUTION, [ROW, ROW], "row 2, column RowId: 1 is there twice"),
     "location": (SOLUTION, [("1", "x", *ROW[2:])], "row 1, column Location: .*'x'"),
     "infinite": (SOLUTION, [("1", "inf", *ROW[2:])], "row 1, column Location: .*'inf'"),
     "usage": (SOLUTION, [(*ROW[:2], "Secret", *ROW[3:])], "row 1, column Usage: .*'Secret'"),
@@ -261,7 +261,7 @@ def test_a_broken_solution_is_refused_with_its_place(tmp_path, header, rows, mes
 BAD_SUBMISSION = {
     "lacks": ([(2, 1)], "column RowId: lacks 2 of the 3 RowIds asked for, first 1"),
     "extra": ([(1, 1), (2, 1), (3, 1), (9, 1)], "row 4, column RowId: RowId 9 is not asked"),
-    "twice": ([(1, 1), (2, 1), (3, 1), (2, 1)], "row 4, column RowId: RowId 2 again"),
+    "twice": ([(1, 1), (2, 1), (3, 1), (2, 1)], "row 4, column RowId: 2 is there twice"),
     "text": ([(1, 1), (2, "up"), (3, 1)], "row 2, column Location: .*'up'"),
     "blank": ([(1, 1), (2, ""), (3, 1)], "row 2, column Location: .*''"),
     "NaN": ([(1, 1), (2, "nan"), (3, 1)], "row 2, column Location: .*'nan'"),

@@ -133,7 +133,7 @@ TABLE = table_of((1, 1, 0), (2, 1, 1))
         (TABLE, [1, np.nan], {}, "RowId 2 asks for left_eye_center_y of image 1"),
         (TABLE, [np.inf, 1], {}, "RowId 1 asks"),
         (TABLE, [1, 2, 3], {}, r"shape \(2,\). Received: \(3,\)"),
-        (table_of((1, 1, 0), (1, 1, 1)), [1, 2], {}, "row 2, column RowId: RowId 1 again"),
+        (table_of((1, 1, 0), (1, 1, 1)), [1, 2], {}, "row 2, column RowId: 1 is there twice"),
         (TABLE, [1, 2], {"rmse": float("nan")}, "JSON"),
     ],
 )
@@ -164,7 +164,7 @@ BROKEN = {
     "no rows": ("RowId,Location\n", "lacks 2 of the 2 RowIds asked for, first 1"),
     "lacks one": ("RowId,Location\n1,1\n", "lacks 1 of the 2 RowIds asked for, first 2"),
     "extra": ("RowId,Location\n1,1\n2,2\n3,3\n", "row 3, column RowId: RowId 3 is not asked"),
-    "twice": ("RowId,Location\n1,1\n1,1\n2,2\n", "row 2, column RowId: RowId 1 again"),
+    "twice": ("RowId,Location\n1,1\n1,1\n2,2\n", "row 2, column RowId: 1 is there twice"),
     "falls": ("RowId,Location\n2,1\n1,1\n", "row 2, column RowId: RowIds want to ascend"),
     "no id": ("RowId,Location\n1,1\n2.5,1\n", "row 2, column RowId: wants a whole number"),
     "no number": ("RowId,Location\n1,1\n2,left\n", "row 2, column Location: .*'left'"),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 import kfkd
-from kfkd.errors import KfkdError, RunError
+from kfkd.cli import parser
+from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.recording import measured, record_runs, results_table, training_command, write_block
-from kfkd.runs import load_run
+from kfkd.registry import entry
+from kfkd.runs import Run, load_run
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo")
 
@@ -127,9 +131,81 @@ def test_record_takes_figures_from_real_runs_only(run, halves, tmp_path):
     assert training_command(real).startswith("kfkd train tiny --data DATA --seed 0")
     assert json.loads(table.read_text()) == results
     text = results_table(results)
+    header, _, row = (line.split(" | ") for line in text.splitlines()[:3])
+    held_out = real.record["split"]["validation"]
+    assert row[header.index("held out")] == str(held_out) == "24"
+    assert results["tiny"]["on"] == "24 held-out images of 120"
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
     write_block(readme, text)
     assert text in readme.read_text()
     assert "old" not in readme.read_text()
     assert readme.read_text().endswith("after\n")
+
+
+def test_record_refuses_a_model_that_is_not_in_the_zoo(run, tmp_path, monkeypatch):
+    from kfkd import registry
+
+    real, table = pretend_real(run, tmp_path), tmp_path / "results.json"
+    monkeypatch.delitem(registry._ENTRIES, "tiny")
+    with pytest.raises(UnknownName, match="'tiny'"):
+        record_runs([real], table)
+    assert not table.exists()
+
+
+def changed(run, **settings):
+    """The run as if it had been trained with other settings; those of its recipe by their name."""
+    record = json.loads(json.dumps(run.record))
+    for key, value in settings.items():
+        place = record["settings"]
+        (place if key in place else place["recipe"])[key] = value
+    return Run(run.folder, record)
+
+
+def parsed(run):
+    return vars(parser().parse_args(shlex.split(training_command(run))[1:]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 1.23456789e-05, "batch_size": 1_234_567, "validation": 0.1234567},
+        {"loss": "huber", "early_stopping": 7},
+        {"subsets": ["dense"], "seed": 11, "precision": "mixed_bfloat16", "drop_incomplete": True},
+    ],
+)
+def test_command_gives_the_settings_of_its_run(run, settings):
+    found = parsed(changed(run, **settings))
+    assert {key: found[key] for key in settings} == settings
+
+
+def test_command_names_the_weights_and_nothing_that_the_entry_says(run):
+    weights = "my weights/vgg.h5"
+    assert parsed(changed(run, options={"weights": weights}))["weights"] == weights
+    found = parsed(run)
+    assert (found["loss"], found["early_stopping"], found["weights"]) == (None, None, None)
+    assert (found["epochs"], found["learning_rate"]) == (6, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"optimizer": "sgd", "restore_best": False}, "optimizer, restore_best"),
+        ({"plateau": None}, "plateau"),
+        ({"phases": [{"epochs": 6, "unfreeze": 0, "learning_rate": None}]}, "phases"),
+        ({"early_stopping": None}, "early_stopping"),
+        ({"augment": "my_flip"}, "augment=my_flip"),
+        ({"options": {"weights": "imagenet", "preprocess": True}}, "preprocess"),
+    ],
+)
+def test_runs_that_no_command_repeats_are_refused(run, settings, named):
+    with pytest.raises(RunError, match=f"no flag for: {named}$"):
+        training_command(changed(run, **settings))
+
+
+def test_published_mix_and_phases_of_an_entry_are_no_difference(run):
+    for name in ("study_model_2", "vgg16_transfer"):
+        recipe = json.loads(json.dumps(asdict(entry(name).recipe))) | {"augment": None}
+        record = {**run.record, "model": name}
+        record["settings"] = {**record["settings"], "model": name, "recipe": recipe}
+        assert parsed(Run(run.folder, record))["epochs"] == entry(name).recipe.epochs

@@ -46,7 +46,7 @@ kfkd.train("tiny", synthetic_faces(120, seed=1), out=sys.argv[2], **json.loads(s
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Drawing takes longer than all the training of these tests."""
-    monkeypatch.setattr("kfkd.run_pictures.draw_run", lambda *arguments: None)
+    monkeypatch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
 
 
 @pytest.fixture(scope="module")
@@ -230,12 +230,17 @@ def test_the_callers_randomness_and_precision_stay_as_they_were(failure):
 # Killed and resumed
 
 
-@pytest.mark.parametrize("draw", range(2))
-def test_a_training_killed_at_random_batches_ends_as_one_left_alone(
-    tmp_path, faces, undisturbed, draw
+def batches_to_kill_at():
+    late = 8 * STEPS + 2  # patience has begun to run out, and the best weights are two epochs old
+    rng = np.random.Generator(np.random.PCG64(0))
+    return [[late, 10], rng.integers(1, 3 * STEPS, 3).tolist()]
+
+
+@pytest.mark.parametrize("batches", batches_to_kill_at(), ids=str)
+def test_a_training_killed_within_epochs_ends_as_one_left_alone(
+    tmp_path, faces, undisturbed, batches
 ):
-    rng = np.random.Generator(np.random.PCG64(draw))
-    kills = [("on_train_batch_end", int(calls)) for calls in rng.integers(1, 3 * STEPS, 3)]
+    kills = [("on_train_batch_end", batch) for batch in batches]
     run = train_with_kills(tmp_path / "run", faces, kills, **LONG)
     assert_same_result(run, undisturbed, faces)
 
@@ -342,17 +347,17 @@ def epochs_done(folder):
 def test_a_training_killed_before_its_facts_are_written_still_gets_them(
     tmp_path, faces, monkeypatch
 ):
-    from kfkd import training
+    from kfkd import trainer
 
     settings = {"subsets": "dense", "epochs": 2}
-    save = training._save_model
+    save = trainer._save_model
 
     def save_then_die(model, path):
         save(model, path)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_save_model", save_then_die)
+        patch.setattr(trainer, "_save_model", save_then_die)
         with pytest.raises(KeyboardInterrupt):
             trained(tmp_path / "run", faces, **settings)
     assert (tmp_path / "run" / "dense.keras").exists()
@@ -365,11 +370,11 @@ def test_a_training_killed_while_drawing_only_draws_again(tmp_path, faces, monke
         raise KeyboardInterrupt
 
     settings, drawn = {"subsets": "dense", "epochs": 1}, []
-    monkeypatch.setattr("kfkd.run_pictures.draw_run", die)
+    monkeypatch.setattr("kfkd.trainer.draw_run", die)
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "run", faces, **settings)
     model = (tmp_path / "run" / "dense.keras").read_bytes()
-    monkeypatch.setattr("kfkd.run_pictures.draw_run", lambda *arguments: drawn.append(arguments))
+    monkeypatch.setattr("kfkd.trainer.draw_run", lambda *arguments: drawn.append(arguments))
     run = trained(tmp_path / "run", faces, callbacks=[killer("on_train_begin", 1)], **settings)
     assert run.finished and len(drawn) == 1
     assert (tmp_path / "run" / "dense.keras").read_bytes() == model
@@ -436,7 +441,7 @@ def test_resume_needs_the_run_folder_alone(tmp_path):
 def test_resume_keeps_phases_and_plateau(tmp_path, faces):
     for name in ("tiny", "tiny_phases"):
         with pytest.raises(KeyboardInterrupt):
-            trained(tmp_path / name, faces, name, callbacks=[killer("on_train_begin", 1)])
+            trained(tmp_path / name, faces, name, callbacks=[killer("on_epoch_begin", 2)])
         with pytest.raises(DataError, match=r"no training\.csv"):
             resume(tmp_path / name, tmp_path, quiet=True)
         settings = load_run(tmp_path / name).record["settings"]

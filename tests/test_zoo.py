@@ -18,7 +18,7 @@ from kfkd.models.costs import gflops
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries, entry
 from kfkd.runs import load_model
-from kfkd.training import _save_model
+from kfkd.trainer import _save_model
 
 pytestmark = pytest.mark.usefixtures("keras_ready")
 

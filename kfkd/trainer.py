@@ -1,0 +1,189 @@
+"""Trains a run's subsets, and closes the run: scores, pictures, record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kfkd.errors import DataError
+from kfkd.evaluation import mean_faces, score_faces
+from kfkd.faces import FaceSet
+from kfkd.files import replacing, sweep
+from kfkd.lazy import keras
+from kfkd.metrics import mean_face, rmse
+from kfkd.pipelines.batches import rows_for
+from kfkd.pipelines.splits import grouped_split
+from kfkd.progress import duration, say
+from kfkd.registry import entry
+from kfkd.run_pictures import PICTURES, draw_run
+from kfkd.runs import RECORD, Run, save_history, save_record
+from kfkd.settings import Settings
+
+if TYPE_CHECKING:
+    from keras import Model
+
+    from kfkd.fitting import Job
+
+
+FILES = (RECORD, "history.csv", *PICTURES)
+"""What a run's folder holds besides its models."""
+
+
+@dataclass
+class Trainer:
+    """One training of a run.
+
+    Args:
+        run: the opened run; its record is kept up to date on disk.
+        settings: what was asked for.
+        faces: all rows, labelled.
+        augment: hook of `training_batches`.
+        callbacks: the user's own.
+        quiet: no progress.
+    """
+
+    run: Run
+    settings: Settings
+    faces: FaceSet
+    augment: Callable[..., Any] | None
+    callbacks: tuple[Any, ...]
+    quiet: bool
+
+    def __post_init__(self) -> None:
+        self.recipe, self.record = self.settings.recipe, self.run.record
+        rows = grouped_split(self.faces, self.recipe.validation, self.settings.seed)
+        self.train, self.validation = (self.faces[side] for side in rows)
+        self.history = self.run.history()
+
+    def go(self) -> Run:
+        """Trains what is not trained yet, and returns the finished run."""
+        began = time.monotonic()
+        self.record["split"] = {
+            "seed": self.settings.seed,
+            "share": self.recipe.validation,
+            "train": len(self.train),
+            "validation": len(self.validation),
+        }
+        self.record["mean_face"] = mean_faces(self.train)
+        say(self._greeting(), self.quiet)
+        for subset in self.settings.subsets:
+            if not self._fitted(subset):
+                self._fit(subset)
+        self._finish()
+        say(f"done in {duration(time.monotonic() - began)}: {self.run.folder}", self.quiet)
+        return self.run
+
+    def _greeting(self) -> str:
+        return (
+            f"{self.settings.model}: {len(self.train)} training and {len(self.validation)} "
+            f"validation images, {self.recipe.epochs} epochs at most, batch "
+            f"{self.recipe.batch_size}, {self.settings.precision}, seed {self.settings.seed} "
+            f"→ {self.run.folder}"
+        )
+
+    def _fitted(self, subset: str) -> bool:
+        """The model is written first, then its facts: only both together mean that it is done."""
+        facts = self.record["subsets"].get(subset, {})
+        return "epochs" in facts and (self.run.folder / f"{subset}.keras").is_file()
+
+    def _fit(self, subset: str) -> None:
+        from kfkd.fitting import fit
+
+        job = self._job(subset)
+        self._save_facts(
+            subset,
+            codec=job.codec.config(),
+            train_rows=len(job.train),
+            validation_rows=len(job.validation),
+            mean_face=None if np.isnan(job.mean_face) else round(job.mean_face, 5),
+        )
+        model, rows = fit(job)
+        self._save_history(subset, rows)
+        _save_model(model, self.run.folder / f"{subset}.keras")
+        self._save_facts(subset, params=model.count_params(), **_outcome(job, rows))
+
+    def _job(self, subset: str) -> Job:
+        from kfkd.fitting import Job
+
+        learn = self.train[rows_for(self.train, subset, self.settings.drop_incomplete)]
+        if not len(learn):
+            raise DataError(f"no training row labels the subset {subset!r}")
+        measured = self.validation[rows_for(self.validation, subset)]
+        chosen = list(self.faces.skeleton.subset(subset))
+        return Job(
+            name=self.settings.model,
+            subset=subset,
+            recipe=self.recipe,
+            codec=entry(self.settings.model).codec,
+            seed=self.settings.seed,
+            precision=self.settings.precision,
+            options=self.settings.options,
+            train=learn,
+            validation=measured,
+            mean_face=rmse(measured.keypoints[:, chosen], mean_face(learn.keypoints)[chosen]),
+            augment=self.augment,
+            callbacks=self.callbacks,
+            checkpoint=self.run.folder / "checkpoint" / f"{subset}.npz",
+            on_epoch=lambda rows: self._save_history(subset, rows),
+            quiet=self.quiet,
+        )
+
+    def _save_history(self, subset: str, rows: list[dict[str, float]]) -> None:
+        self.history[subset] = rows
+        save_history(self.run.folder, self.history)
+
+    def _save_facts(self, subset: str, **facts: Any) -> None:
+        self.record["subsets"].setdefault(subset, {}).update(facts)
+        save_record(self.run.folder, self.record)
+
+    def _finish(self) -> None:
+        held_out, on = self.validation, "validation"
+        if not any(len(rows_for(held_out, subset)) for subset in self.settings.subsets):
+            held_out, on = self.train, "training"
+        predicted = self.run.predict(held_out.images)
+        scores = score_faces(held_out, predicted, self.record["mean_face"]).as_dict()
+        # Through JSON, so that a fresh run and one that is opened again hold the same.
+        self.record["metrics"] = json.loads(json.dumps({**scores, "on": on}))
+        draw_run(self.run, held_out, predicted)
+        self.record["status"] = "finished"
+        save_record(self.run.folder, self.record)
+        tidy(self.run.folder)
+
+
+def _outcome(job: Job, rows: list[dict[str, float]]) -> dict[str, Any]:
+    """What run.json keeps of a subset's history."""
+    from kfkd.fitting import steps_per_epoch
+
+    seconds = sum(row["seconds"] for row in rows)
+    images = steps_per_epoch(job) * min(job.recipe.batch_size, len(job.train)) * len(rows)
+    best = min(rows, key=lambda row: row.get("val_rmse", row["rmse"]))
+    return {
+        "epochs": len(rows),
+        "best_epoch": int(best["epoch"]),
+        "best_val_rmse": best.get("val_rmse"),
+        "seconds": round(seconds, 1),
+        "images_per_second": round(images / max(seconds, 1e-9), 1),
+    }
+
+
+def _save_model(model: Model, path: Path) -> None:
+    """Writes the model without its training set-up, so that plain Keras loads the file too."""
+    # Bare tensors, not lists of one: a model with a list of inputs warns at every array it gets.
+    bare = keras.Model(model.input, model.output, name=model.name)
+    with replacing(path) as beside:
+        bare.save(beside)
+
+
+def tidy(folder: Path) -> None:
+    """Removes a run's checkpoints, and what trainings killed in the middle of a write left."""
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    for path in list(folder.iterdir()):
+        if path.name in FILES or path.suffix == ".keras":
+            sweep(path)
