@@ -49,60 +49,77 @@ def parser() -> Parser:
     top = Parser("kfkd", description="Facial keypoints with Keras: a model zoo, honestly scored.")
     top.add_argument("--version", action="version", version=f"kfkd {__version__}")
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
+    _add_zoo(verbs)
+    _add_runs(verbs)
+    _add_submissions(verbs)
+    _add_data(verbs)
+    _add_bench(verbs)
+    return top
 
-    def add(
-        name: str, run: Callable[[Any], None], about: str, *more: Callable[[Parser], None]
-    ) -> Parser:
-        verb = verbs.add_parser(name, help=about, description=about)
-        verb.set_defaults(run=run)
-        for part in more:
-            part(verb)
-        return verb
 
-    verb = add("models", commands.models, "list the zoo's models", _json)
+def _verb(
+    verbs: Any, name: str, run: Callable[[Any], None], about: str, *parts: Callable[[Parser], None]
+) -> Parser:
+    verb: Parser = verbs.add_parser(name, help=about, description=about)
+    verb.set_defaults(run=run)
+    for part in parts:
+        part(verb)
+    return verb
+
+
+def _add_zoo(verbs: Any) -> None:
+    verb = _verb(verbs, "models", commands.models, "list the zoo's models", _json)
     verb.add_argument("--family", help="only this family")
-    verb.add_argument(
-        "--measure-costs", metavar="FILE", help="recompute GFLOPs into models/costs.json"
-    )
-    verb = add("describe", commands.describe, "a model's layers, settings, source, mistakes", _json)
+    verb.add_argument("--measure-costs", metavar="FILE", help="recompute GFLOPs into this file")
+    about = "a model's layers, settings, source and the source's mistakes"
+    verb = _verb(verbs, "describe", commands.describe, about, _json)
     verb.add_argument("name", metavar="MODEL")
-    verb = add("train", commands.train, "train a model of the zoo", _data, _quiet)
+    about = "put finished runs into the zoo's table of scores"
+    verb = _verb(verbs, "record", commands.record, about)
+    verb.add_argument("runs", nargs="*", metavar="RUN")
+    verb.add_argument("--table", default="models/results.json", metavar="FILE")
+    verb.add_argument("--readme", metavar="FILE", help="renew the table of scores in this file")
+
+
+def _add_runs(verbs: Any) -> None:
+    verb = _verb(verbs, "train", commands.train, "train a model of the zoo", _data, _quiet)
     _train_options(verb)
-    verb = add("resume", commands.resume, "go on with an unfinished run", _run, _data, _quiet)
-    verb = add("evaluate", commands.evaluate, "score a run", _run, _data, _json, _quiet)
+    _verb(verbs, "resume", commands.resume, "go on with an unfinished run", _run, _data, _quiet)
+    verb = _verb(verbs, "evaluate", commands.evaluate, "score a run", _run, _data, _json, _quiet)
     verb.add_argument("--all", action="store_true", help="every row, not only the held-out ones")
-    verb = add("predict", commands.predict, "write keypoints as a table", _run, _data, _quiet)
+    about = "write keypoints as a table"
+    verb = _verb(verbs, "predict", commands.predict, about, _run, _data, _quiet)
     verb.add_argument("--part", choices=("train", "test"), default="test")
     verb.add_argument("--out", default="predictions.csv", metavar="CSV")
-    verb = add("submit", commands.submit, "write a Kaggle submission", _data, _quiet)
+
+
+def _add_submissions(verbs: Any) -> None:
+    verb = _verb(verbs, "submit", commands.submit, "write a Kaggle submission", _data, _quiet)
     _submit_options(verb)
-    verb = add("score", commands.score, "score a submission against a solution", _json)
+    about = "score a submission against a solution"
+    verb = _verb(verbs, "score", commands.score, about, _json)
     verb.add_argument("submission", metavar="SUBMISSION")
     verb.add_argument("solution", metavar="SOLUTION")
     verb.add_argument(
         "--id-table", metavar="CSV", help="where the solution lacks image and feature"
     )
-    verb = add("explore", commands.explore, "look at a data set", _data, _json, _quiet)
+
+
+def _add_data(verbs: Any) -> None:
+    verb = _verb(verbs, "explore", commands.explore, "look at a data set", _data, _json, _quiet)
     verb.add_argument("--out", default="kfkd-explore", metavar="DIR")
-    verb = add("synthetic", commands.synthetic, "make built-in faces in Kaggle's layout", _quiet)
+    about = "make built-in faces in Kaggle's layout"
+    verb = _verb(verbs, "synthetic", commands.synthetic, about, _quiet)
     verb.add_argument("folder", metavar="DIR")
-    verb.add_argument(
-        "--train", type=int, default=2000, help="training faces (default %(default)s)"
-    )
-    verb.add_argument("--test", type=int, default=300, help="test faces (default %(default)s)")
+    verb.add_argument("--train", type=int, default=2000, help="training faces (default 2000)")
+    verb.add_argument("--test", type=int, default=300, help="test faces (default 300)")
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--zipped", action="store_true", help="training.zip and test.zip")
-    _add_bench(verbs)
-    verb = add("demo", commands.demo, "the whole way on built-in faces", _json, _quiet)
+    verb = _verb(verbs, "demo", commands.demo, "the whole way on built-in faces", _json, _quiet)
     verb.add_argument("--out", default="kfkd-demo", metavar="DIR")
     verb.add_argument("--model", default="study_model_1", metavar="MODEL")
     verb.add_argument("--epochs", type=int, default=20)
     verb.add_argument("--faces", type=int, default=2000)
-    verb = add("record", commands.record, "put finished runs into the zoo's table of scores")
-    verb.add_argument("runs", nargs="*", metavar="RUN")
-    verb.add_argument("--table", default="models/results.json", metavar="FILE")
-    verb.add_argument("--readme", metavar="FILE", help="renew the table of scores in this file")
-    return top
 
 
 def _json(verb: Parser) -> None:
@@ -155,17 +172,14 @@ def _submit_options(verb: Parser) -> None:
 def _add_bench(verbs: Any) -> None:
     bench = verbs.add_parser("bench", help="measure speed, as ratios")
     kinds = bench.add_subparsers(metavar="WHAT", required=True)
-    load = kinds.add_parser("load", help="reading training.csv against the usual recipe")
-    load.set_defaults(run=commands.bench_load)
-    load.add_argument("--data", metavar="PATH", help="default: a full-size file of built-in faces")
-    load.add_argument("--rows", type=int, default=7049)
-    mixed = kinds.add_parser("precision", help="mixed precision against float32")
-    mixed.set_defaults(run=commands.bench_precision)
-    mixed.add_argument("name", nargs="?", default="study_model_2", metavar="MODEL")
-    mixed.add_argument("--batch-size", type=int, default=64)
-    for verb in (load, mixed):
-        _json(verb)
-        _quiet(verb)
+    about = "reading training.csv against the usual recipe"
+    verb = _verb(kinds, "load", commands.bench_load, about, _json, _quiet)
+    verb.add_argument("--data", metavar="PATH", help="default: a full-size file of built-in faces")
+    verb.add_argument("--rows", type=int, default=7049)
+    about = "mixed precision against float32"
+    verb = _verb(kinds, "precision", commands.bench_precision, about, _json, _quiet)
+    verb.add_argument("name", nargs="?", default="study_model_2", metavar="MODEL")
+    verb.add_argument("--batch-size", type=int, default=64)
 
 
 if __name__ == "__main__":
