@@ -126,7 +126,8 @@ def results_table(results: Mapping[str, Any]) -> str:
         "| held out | epochs | minutes | images/s | published private / public |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, row in sorted(results.items(), key=lambda item: item[1]["kaggle_rmse"]):
+    ranked = sorted(results.items(), key=lambda item: item[1]["kaggle_rmse"])
+    for name, row in ranked:
         published = entry(name).published
         cells = [
             f"`{name}`",
@@ -142,7 +143,7 @@ def results_table(results: Mapping[str, Any]) -> str:
             else "—",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    commands = [f"- `{results[name]['command']}` ({results[name]['machine']})" for name in results]
+    commands = [f"- `{row['command']}` ({row['machine']})" for _, row in ranked]
     return "\n".join([*lines, "", *commands])
 
 
