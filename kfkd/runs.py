@@ -233,7 +233,8 @@ def _check_parts(value: Any, wanted: Mapping[str, Any], path: Path) -> None:
     for key, kind in wanted.items():
         if not isinstance(found.get(key), kind):
             shown = type(found.get(key)).__name__
-            raise RunError(f"{path} does not describe a run: {key} is {shown}, not {kind}")
+            wanted_kind = getattr(kind, "__name__", str(kind))
+            raise RunError(f"{path} does not describe a run: {key} is {shown}, not {wanted_kind}")
 
 
 def save_record(folder: Path, record: Mapping[str, Any]) -> None:

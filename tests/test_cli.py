@@ -53,7 +53,10 @@ def test_describe(capsys):
         (("describe", "lenet"), "lenet5"),
         (("evaluate", "nowhere"), "is not a run"),
         (("train", "lenet5", "--data", "nowhere"), "nowhere"),
-        (("train", "lenet5", "--epochs", "0", "--data", "synthetic"), "epochs wants a whole number from 1"),
+        (
+            ("train", "lenet5", "--epochs", "0", "--data", "synthetic"),
+            "epochs wants a whole number from 1",
+        ),
         (("submit", "nowhere"), "is not a run"),
         (("score", "nowhere.csv", "nowhere.csv"), "nowhere.csv"),
         (("explore", "--data", "nowhere"), "nowhere"),

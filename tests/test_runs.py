@@ -75,13 +75,16 @@ def test_a_broken_record_is_refused(run, content):
     ("changed", "said"),
     [
         ({"skeleton": "KAGGLE_16"}, "unknown skeleton. Received: 'KAGGLE_16'"),
-        ({"skeleton": ["KAGGLE_15"]}, "unknown skeleton"),
+        ({"skeleton": ["KAGGLE_15"]}, "skeleton is list, not str"),
         ({"subsets": {"../x": {"codec": {}}}}, "unknown subsets; it may have all, dense, sparse"),
         ({"subsets": {"/etc/passwd": {"codec": {}}}}, "unknown subsets"),
-        ({"subsets": ["dense"]}, "unknown subsets"),
-        ({"subsets": {"dense": {}}}, "lacks the codec"),
-        ({"subsets": {"dense": "all"}}, "lacks the codec"),
-        ({"split": None}, "does not describe a run; it wants"),
+        ({"subsets": ["dense"]}, "subsets is list, not dict"),
+        ({"subsets": {"dense": {}}}, "gives 'dense' no known codec"),
+        ({"subsets": {"dense": "all"}}, "gives 'dense' no known codec"),
+        ({"split": None}, "does not describe a run: split is NoneType, not dict"),
+        ({"settings": []}, "settings is list, not dict"),
+        ({"data": {"path": 3}}, "origin is NoneType, not str"),
+        ({"mean_face": None}, "mean_face is NoneType, not dict"),
     ],
 )
 def test_a_record_from_anyone_is_checked(run, changed, said):

@@ -475,10 +475,15 @@ def test_an_own_augmentation_is_used_named_and_wanted_again(tmp_path, faces):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"epochs": 0}, "epochs wants at least 1. Received: 0"),
-        ({"batch_size": 0}, "batch_size wants at least 1. Received: 0"),
-        ({"learning_rate": 0.0}, "learning_rate wants more than 0"),
-        ({"learning_rate": float("nan")}, "learning_rate wants more than 0"),
+        ({"epochs": "5"}, "epochs wants a whole number from 1. Received: '5'"),
+        ({"early_stopping": -1}, "early_stopping wants a whole number from 0"),
+        ({"plateau": {"factor": 0.5}}, "plateau wants a kfkd.registry.Plateau"),
+        ({"optimizer": None}, "optimizer wants the name"),
+        ({"options": {"weights": object()}}, "options want numbers and texts"),
+        ({"epochs": 0}, "epochs wants a whole number from 1. Received: 0"),
+        ({"batch_size": 0}, "batch_size wants a whole number from 1. Received: 0"),
+        ({"learning_rate": 0.0}, "learning_rate wants a number above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate wants a number above 0"),
         ({"validation": 1.0}, "validation wants a share"),
         ({"validation": -0.1}, "validation wants a share"),
         ({"seed": -1}, "seed wants .* Received: -1"),
@@ -576,3 +581,40 @@ def test_runs_get_a_folder_of_their_own(tmp_path, faces, monkeypatch):
     assert [run.folder.parent for run in runs] == [Path("runs")] * 2
     assert len({run.folder for run in runs}) == 2
     assert all(run.folder.name.startswith("tiny-20") for run in runs)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, faces):
+    kept = tmp_path / "checkpoint" / "mine.pt"
+    kept.parent.mkdir()
+    kept.touch()
+    with pytest.raises(RunError, match="holds something else"):
+        trained(tmp_path, faces)
+    assert kept.is_file()
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_run_that_learned_nothing_yet_may_be_started_otherwise(tmp_path, faces):
+    with pytest.raises(KfkdError):
+        trained(tmp_path, faces, options={"no_such_option": 1})
+    assert trained(tmp_path, faces, epochs=1).finished
+
+
+def test_held_out_rows_without_the_subset_do_not_stop_a_run(tmp_path, faces):
+    full = np.flatnonzero(faces.source == "full")
+    rows = [*full[:1], *np.flatnonzero(faces.source == "four_point")[:3]]
+    run = trained(tmp_path, faces[rows], subsets="sparse", epochs=1)
+    assert run.metrics["on"] in ("training", "validation")
+
+
+def test_another_backend_is_refused_in_one_line(tmp_path, faces, monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(KfkdError, match="KERAS_BACKEND=tensorflow"):
+        trained(tmp_path, faces)
+
+
+def test_broken_outputs_are_no_predictions(tmp_path, faces, monkeypatch):
+    run = trained(tmp_path, faces, epochs=1)
+    model = run.model("dense")
+    monkeypatch.setattr(model, "predict", lambda images, **_: np.full((len(images), 8), np.nan))
+    with pytest.raises(RunError, match="fails on 120 images"):
+        run.predict(faces.images, subset="dense")

@@ -216,7 +216,8 @@ def test_the_list_has_a_row_a_model():
     [row] = kfkd.list_models("alexnet")
     assert row["params"] == STUDY_PARAMS["alexnet"]
     assert row["published"]["private"] == 3.81822
-    assert kfkd.list_models("no such family") == []
+    with pytest.raises(UnknownName, match="alexnet, lenet, study, vgg"):
+        kfkd.list_models("no such family")
 
 
 def test_the_list_as_a_table():
