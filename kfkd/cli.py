@@ -117,7 +117,7 @@ def _add_data(verbs: Any) -> None:
     verb.add_argument("--zipped", action="store_true", help="training.zip and test.zip")
     verb = _verb(verbs, "demo", commands.demo, "the whole way on built-in faces", _json, _quiet)
     verb.add_argument("--out", default="kfkd-demo", metavar="DIR")
-    verb.add_argument("--model", default="study_model_1", metavar="MODEL")
+    verb.add_argument("--model", default="baseline", metavar="MODEL")
     verb.add_argument("--epochs", type=int, default=20)
     verb.add_argument("--faces", type=int, default=2000)
 

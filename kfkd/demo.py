@@ -11,7 +11,7 @@ from kfkd.progress import say
 
 def demo(
     out: str | Path = "kfkd-demo",
-    model: str = "study_model_1",
+    model: str = "baseline",
     epochs: int = 20,
     faces: int = 2000,
     seed: int = 0,
@@ -48,7 +48,7 @@ def demo(
     say(f"2/5 looking at them → {out / 'explore'}", quiet)
     explore(data, out / "explore", quiet=quiet)
     say(f"3/5 training {model}, {epochs} epochs for each of its subsets", quiet)
-    run = train(model, data, epochs=epochs, batch_size=16, seed=seed, out=out / "run", quiet=quiet)
+    run = train(model, data, epochs=epochs, batch_size=32, seed=seed, out=out / "run", quiet=quiet)
     say("4/5 evaluating on the held-out images", quiet)
     scores = evaluate(run, data, quiet=quiet)
     say(scores.table(), quiet)
