@@ -9,7 +9,6 @@ from argparse import Namespace
 from typing import Any
 
 from kfkd.determinism import find_devices
-from kfkd.lazy import keras
 from kfkd.registry import entry
 
 
@@ -215,7 +214,6 @@ def _calm_tensorflow() -> None:
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        keras.config.backend()
         find_devices()
     finally:
         os.dup2(kept, 2)
