@@ -24,11 +24,13 @@ _HOME = {
     "load_faces": "kfkd.pipelines.sources",
     "explore": "kfkd.exploring",
     "resume": "kfkd.training",
+    "compare": "kfkd.comparing",
 }
 
 __all__ = [
     "__version__",
     "build",
+    "compare",
     "describe",
     "evaluate",
     "explore",
@@ -52,6 +54,7 @@ if not (_source_tree / "kfkd" / "models").is_dir() and (_source_tree / "models")
 
 if TYPE_CHECKING:
     from kfkd.catalogue import build, describe, list_models
+    from kfkd.comparing import compare
     from kfkd.evaluation import evaluate
     from kfkd.exploring import explore
     from kfkd.pipelines.sources import load_faces

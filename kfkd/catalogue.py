@@ -88,7 +88,7 @@ def list_models(family: str | None = None) -> list[dict[str, Any]]:
     families = {e.family for e in entries().values()}
     if family is not None and family not in families:
         raise UnknownName("family", family, sorted(families))
-    costs, results = packaged("costs.json"), packaged("results.json")
+    costs = packaged("costs.json")
     chosen = [e for e in entries().values() if family in (None, e.family)]
     return [
         {
@@ -99,7 +99,7 @@ def list_models(family: str | None = None) -> list[dict[str, Any]]:
             "params": dict(e.params),
             "gflops": costs.get(e.name, {}),
             "published": dict(e.published),
-            "measured": results.get(e.name, {}),
+            "measured": best_measured(e.name),
         }
         for e in sorted(chosen, key=lambda e: (e.family, e.name))
     ]
@@ -203,7 +203,7 @@ def describe(name: str) -> Description:
         "training": ", ".join(f"{k} {v}" for k, v in _settings(e).items()),
         "codec": ", ".join(f"{k} {v}" for k, v in e.codec.config().items()),
         "published": ", ".join(f"{k} {v}" for k, v in e.published.items()) or "—",
-        "measured": _measured(packaged("results.json").get(name)),
+        "measured": _measured(best_measured(name)),
         "source": e.source or "—",
     }
     return Description(
@@ -217,7 +217,13 @@ def describe(name: str) -> Description:
     )
 
 
-def _measured(result: Mapping[str, Any] | None) -> str:
+def best_measured(name: str) -> dict[str, Any]:
+    """The best row of a model in the zoo's table of measured figures, {} where there is none."""
+    rows = [row for row in packaged("results.json").values() if row["model"] == name]
+    return min(rows, key=lambda row: row["kaggle_rmse"], default={})
+
+
+def _measured(result: Mapping[str, Any]) -> str:
     if not result:
         return "—"
     return (
@@ -235,9 +241,9 @@ def _settings(e: Entry) -> dict[str, Any]:
     for number, phase in enumerate(phases, 1):
         layers = "all" if phase["unfreeze"] is None else f"the last {phase['unfreeze']}"
         settings[f"phase {number}"] = f"{phase['epochs']} epochs, {layers} of the backbone's layers"
-    mix = settings.pop("augment")
+    mix, copies = settings.pop("augment"), settings.pop("copies")
     if mix:
-        settings["published augmentation"] = f"{mix} (hand an own one to train)"
+        settings["augmentation"] = mix + " (fixed copies)" * copies
     return {k: v for k, v in settings.items() if v is not None and v is not False}
 
 

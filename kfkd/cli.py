@@ -34,9 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'system'}: {error.strerror or error}", 2)
     except KeyboardInterrupt:
-        trains = options.run in (commands.train, commands.resume)
-        return _fail("stopped" + "; it goes on with: kfkd resume RUN" * trains, 130)
+        return _fail("stopped" + _GO_ON.get(options.run, ""), 130)
     return 0
+
+
+_GO_ON = {
+    commands.train: "; it goes on with: kfkd resume RUN",
+    commands.resume: "; it goes on with: kfkd resume RUN",
+    commands.compare: "; run the same command again to go on",
+}
 
 
 def _fail(message: str, code: int) -> int:
@@ -51,6 +57,7 @@ def parser() -> Parser:
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
     _add_zoo(verbs)
     _add_runs(verbs)
+    _add_compare(verbs)
     _add_submissions(verbs)
     _add_data(verbs)
     _add_bench(verbs)
@@ -91,6 +98,30 @@ def _add_runs(verbs: Any) -> None:
     verb = _verb(verbs, "predict", commands.predict, about, _run, _data, _quiet)
     verb.add_argument("--part", choices=("train", "test"), default="test")
     verb.add_argument("--out", default="predictions.csv", metavar="CSV")
+
+
+def _add_compare(verbs: Any) -> None:
+    about = "train with several augmentation mixes and seeds, and say what differs"
+    verb = _verb(verbs, "compare", commands.compare, about, _data, _json, _quiet)
+    verb.add_argument("--model", default="simple_cnn", metavar="MODEL")
+    verb.add_argument(
+        "--mixes",
+        nargs="+",
+        metavar="MIX",
+        help="names or texts, the first is the control (default: none and the study's ten)",
+    )
+    verb.add_argument("--seeds", type=int, default=3, metavar="N", help="of each mix (default 3)")
+    verb.add_argument("--epochs", type=int)
+    verb.add_argument("--subsets", nargs="+", choices=("dense", "sparse", "all"))
+    verb.add_argument(
+        "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
+    )
+    verb.add_argument(
+        "--out",
+        default="kfkd-compare",
+        metavar="DIR",
+        help="an unfinished comparison there goes on",
+    )
 
 
 def _add_submissions(verbs: Any) -> None:
@@ -155,6 +186,18 @@ def _train_options(verb: Parser) -> None:
     verb.add_argument(
         "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
     )
+    verb.add_argument(
+        "--augment",
+        default="published",
+        metavar="MIX",
+        help="a mix by name or as text, none, or published (default), see kfkd augment",
+    )
+    verb.add_argument(
+        "--copies",
+        action=argparse.BooleanOptionalAction,
+        help="fixed copies of every image for each branch of the mix (default: as published)",
+    )
+    verb.add_argument("--split-seed", type=int, metavar="N", help="of the split alone")
     verb.add_argument("--drop-incomplete", action="store_true", help="as the study did")
     verb.add_argument("--weights", metavar="FILE", help="of a pre-trained backbone")
     verb.add_argument("--out", metavar="DIR", help="run folder; an unfinished one there goes on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from argparse import Namespace
@@ -78,6 +79,9 @@ _TRAINING = (
     "validation",
     "seed",
     "precision",
+    "augment",
+    "copies",
+    "split_seed",
     "drop_incomplete",
     "out",
     "quiet",
@@ -90,6 +94,20 @@ def resume(options: Namespace) -> None:
     from kfkd.training import resume as verb
 
     _print_run(verb(options.folder, options.data, options.quiet))
+
+
+def compare(options: Namespace) -> None:
+    """Compares augmentation mixes."""
+    entry(options.model)
+    _calm_tensorflow()
+    # Every training has a model of its own; TensorFlow takes them for one that is traced anew.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from kfkd.comparing import compare as verb
+
+    given = vars(options)
+    passed = ("model", "mixes", "seeds", "epochs", "subsets", "precision", "out", "quiet")
+    found = verb(options.data, **{key: given[key] for key in passed})
+    _print(found.as_dict(), options.json, found.table().rstrip())
 
 
 def _print_run(run: Any) -> None:

@@ -32,14 +32,18 @@ def training_command(run: Run) -> str:
     """
     settings = run.record["settings"]
     recipe, options = settings["recipe"], dict(settings["options"])
-    # Through JSON, as run.json holds it. The published mix counts for nothing: no run applies it.
-    published = {**json.loads(json.dumps(asdict(entry(run.name).recipe))), "augment": None}
+    # Through JSON, as run.json holds it.
+    published = json.loads(json.dumps(asdict(entry(run.name).recipe)))
     other = [key for key, value in published.items() if recipe[key] != value]
     told = {key: recipe[key] for key in _ALWAYS}
     told |= {key: recipe[key] for key in _WHERE_OTHER if key in other and recipe[key] is not None}
+    if "augment" in other:
+        told["augment"] = recipe["augment"] or "none"
+    if settings.get("split_seed") is not None:
+        told["split_seed"] = settings["split_seed"]
     if isinstance(options.get("weights"), str):
         told["weights"] = options.pop("weights")
-    untold = [key for key in other if key not in told] + list(options)
+    untold = [key for key in other if key not in (*told, "copies")] + list(options)
     if settings["augment"]:
         untold.append(f"augment={settings['augment']}")
     if untold:
@@ -51,6 +55,8 @@ def training_command(run: Run) -> str:
     words += ["--subsets", *settings["subsets"], "--precision", settings["precision"]]
     for key, value in told.items():
         words += [f"--{key.replace('_', '-')}", str(value)]
+    if recipe["copies"] != (published["copies"] and "augment" not in other):
+        words.append("--copies" if recipe["copies"] else "--no-copies")
     if settings["drop_incomplete"]:
         words.append("--drop-incomplete")
     return shlex.join(words)
@@ -79,6 +85,8 @@ def measured(run: Run) -> dict[str, Any]:
         raise RunError(f"{run.folder} does not predict every keypoint")
     record = run.record
     return {
+        "model": run.name,
+        "augment": _mix_name(run),
         **{key: scores[key] for key in ("kaggle_rmse", "dense", "sparse", "full", "four_point")},
         "mean_face": run.metrics["mean_face"]["kaggle_rmse"],
         "mean_face_per_source": run.metrics["mean_per_source"]["kaggle_rmse"],
@@ -93,11 +101,18 @@ def measured(run: Run) -> dict[str, Any]:
     }
 
 
+def _mix_name(run: Run) -> str:
+    recipe = run.record["settings"]["recipe"]
+    if not recipe["augment"]:
+        return "none"
+    return recipe["augment"] + (", fixed copies" if recipe["copies"] else "")
+
+
 def record_runs(runs: Sequence[Run | str | Path], table: str | Path) -> dict[str, Any]:
     """Adds runs to the zoo's table of measured figures.
 
     Args:
-        runs: finished runs; a later one replaces an earlier one of the same entry.
+        runs: finished runs; a later one replaces an earlier one of the same entry and mix.
         table: the JSON file, `models/results.json` of the source tree.
 
     Returns:
@@ -110,7 +125,8 @@ def record_runs(runs: Sequence[Run | str | Path], table: str | Path) -> dict[str
     table = Path(table)
     results = read_json(table) if table.is_file() else {}
     for run in map(finished_run, runs):
-        results[run.name] = measured(run)
+        row = measured(run)
+        results[f"{row['model']}, {row['augment']}"] = row
     write_json(table, dict(sorted(results.items())))
     return results
 
@@ -122,15 +138,16 @@ def results_table(results: Mapping[str, Any]) -> str:
         results: what `record_runs` returns.
     """
     lines = [
-        "| model | kaggle_rmse | mean face (per source) | dense | sparse | full | four-point "
+        "| model | mix | kaggle_rmse | mean face (per source) | dense | sparse | full | four-point "
         "| held out | epochs | minutes | images/s | published private / public |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     ranked = sorted(results.items(), key=lambda item: item[1]["kaggle_rmse"])
-    for name, row in ranked:
-        published = entry(name).published
+    for _, row in ranked:
+        published = entry(row["model"]).published
         cells = [
-            f"`{name}`",
+            f"`{row['model']}`",
+            row["augment"],
             f"**{row['kaggle_rmse']:.3f}**",
             f"{row['mean_face']:.3f} ({row['mean_face_per_source']:.3f})",
             *(f"{row[key]:.3f}" for key in ("dense", "sparse", "full", "four_point")),

@@ -54,7 +54,10 @@ class Recipe:
         restore_best: end with the best epoch's weights rather than the last's.
         plateau: lowers the rate on a plateau of the validation RMSE; None = never.
         validation: share of the images held out.
-        augment: name of the published augmentation mix; None = none.
+        augment: augmentation mix, by name or as text (`kfkd.augment.mix`); None = none.
+        copies: train on one fixed copy of every image for each branch of the mix, as the Kaggle
+            study did, so that an epoch is as many times longer; else images go through the mix
+            anew in every epoch.
         phases: stretches with parts of the backbone frozen; () = one, everything learns.
     """
 
@@ -68,6 +71,7 @@ class Recipe:
     plateau: Plateau | None = None
     validation: float = 0.1
     augment: str | None = None
+    copies: bool = False
     phases: tuple[Phase, ...] = ()
 
 

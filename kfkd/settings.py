@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from kfkd.augment import Mix, mix
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.registry import Entry, Phase, Plateau, Recipe
 
@@ -24,8 +25,10 @@ class Settings:
         seed: of split, initialisation, order and augmentation.
         precision: Keras dtype policy.
         drop_incomplete: leave out training rows that miss a label of the subset.
-        augment: name of the augmentation.
+        augment: name of an augmentation of the user's own; a mix stands in the recipe.
         options: for the builder.
+        mix: the recipe's mix as text, so that a run knows it whatever names come to mean.
+        split_seed: of the split alone; None = `seed`.
     """
 
     model: str
@@ -36,6 +39,13 @@ class Settings:
     drop_incomplete: bool
     augment: str | None
     options: dict[str, Any]
+    mix: str | None = None
+    split_seed: int | None = None
+
+    @property
+    def split_by(self) -> int:
+        """The seed of the split."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def plain(self) -> dict[str, Any]:
         """The settings as they stand in run.json."""
@@ -52,8 +62,45 @@ def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:
     for key in changed:
         if key not in known:
             raise UnknownName("setting of a training", key, sorted(known))
-    # The published mix is a name until the caller hands in an augmentation.
-    return replace(found.recipe, **{"augment": None, **changed})
+    return replace(found.recipe, **changed)
+
+
+def chosen_mix(
+    recipe: Recipe, augment: str | Mix | Callable[..., Any] | None, copies: bool | None
+) -> tuple[Recipe, Mix | None, Callable[..., Any] | None]:
+    """The recipe with the augmentation that was asked for.
+
+    Args:
+        recipe: with the published augmentation.
+        augment: "published", a mix, its name or text, an own function, or None.
+        copies: fixed copies; None = as published for the published mix, else no.
+
+    Returns:
+        The recipe, its mix and the own function, None where there is none.
+
+    Raises:
+        UnknownName: when there is no such mix.
+        KfkdError: when it is nothing of these, or copies are wanted of an own function.
+    """
+    if augment is None or (isinstance(augment, str) and augment == "none"):
+        return replace(recipe, augment=None, copies=False), None, None
+    if isinstance(augment, str) and augment == "published":
+        if recipe.augment is None:
+            return replace(recipe, copies=False), None, None
+        augment, copies = recipe.augment, recipe.copies if copies is None else copies
+    if isinstance(augment, str | Mix):
+        chosen = mix(augment)
+        name = chosen.name or str(chosen)
+        own = recipe.copies if name == recipe.augment else False
+        copies = own if copies is None else copies
+        return replace(recipe, augment=name, copies=copies), chosen, None
+    if not callable(augment):
+        raise KfkdError(
+            f"augment wants a mix, its name or text, a function, or None. Received: {augment!r}"
+        )
+    if copies:
+        raise KfkdError("copies want a mix; an own function is called on every training batch")
+    return replace(recipe, augment=None, copies=False), None, augment
 
 
 def check(settings: Settings) -> None:
@@ -75,16 +122,16 @@ def check(settings: Settings) -> None:
             recipe.early_stopping is None or whole(recipe.early_stopping, 0),
             "a whole number from 0, or None",
         ),
+        "copies": (isinstance(recipe.copies, bool), "True or False"),
         "plateau": (isinstance(recipe.plateau, Plateau | None), "a kfkd.registry.Plateau, or None"),
         "optimizer": (isinstance(recipe.optimizer, str), "the name of a Keras optimiser"),
     }
     for key, (fits, what) in wanted.items():
         if not fits:
             raise KfkdError(f"{key} wants {what}. Received: {getattr(recipe, key)!r}")
-    if not whole(settings.seed, 0) or settings.seed >= 2**31:
-        raise KfkdError(
-            f"seed wants a whole number from 0 to 2147483647. Received: {settings.seed!r}"
-        )
+    for key, value in (("seed", settings.seed), ("split_seed", settings.split_by)):
+        if not whole(value, 0) or value >= 2**31:
+            raise KfkdError(f"{key} wants a whole number from 0 to 2147483647. Received: {value!r}")
     try:
         json.dumps(settings.options)
     except TypeError as error:
@@ -118,5 +165,4 @@ def saved_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     if recipe.get("plateau"):
         recipe["plateau"] = Plateau(**recipe["plateau"])
     recipe["phases"] = tuple(Phase(**phase) for phase in recipe.get("phases", ()))
-    recipe["augment"] = None
     return recipe

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.augment import Mix, copied
 from kfkd.errors import DataError
 from kfkd.evaluation import mean_faces, score_faces
 from kfkd.faces import FaceSet
@@ -44,7 +45,7 @@ class Trainer:
         run: the opened run; its record is kept up to date on disk.
         settings: what was asked for.
         faces: all rows, labelled.
-        augment: hook of `training_batches`.
+        augment: mix, or function of the user's own.
         callbacks: the user's own.
         quiet: no progress.
     """
@@ -52,13 +53,13 @@ class Trainer:
     run: Run
     settings: Settings
     faces: FaceSet
-    augment: Callable[..., Any] | None
+    augment: Mix | Callable[..., Any] | None
     callbacks: tuple[Any, ...]
     quiet: bool
 
     def __post_init__(self) -> None:
         self.recipe, self.record = self.settings.recipe, self.run.record
-        rows = grouped_split(self.faces, self.recipe.validation, self.settings.seed)
+        rows = grouped_split(self.faces, self.recipe.validation, self.settings.split_by)
         self.train, self.validation = (self.faces[side] for side in rows)
         self.history = self.run.history()
 
@@ -66,7 +67,7 @@ class Trainer:
         """Trains what is not trained yet, and returns the finished run."""
         began = time.monotonic()
         self.record["split"] = {
-            "seed": self.settings.seed,
+            "seed": self.settings.split_by,
             "share": self.recipe.validation,
             "train": len(self.train),
             "validation": len(self.validation),
@@ -84,9 +85,15 @@ class Trainer:
         return (
             f"{self.settings.model}: {len(self.train)} training and {len(self.validation)} "
             f"validation images, {self.recipe.epochs} epochs at most, batch "
-            f"{self.recipe.batch_size}, {self.settings.precision}, seed {self.settings.seed} "
-            f"→ {self.run.folder}"
+            f"{self.recipe.batch_size}, {self.settings.precision}, seed {self.settings.seed}, "
+            f"{self._mix_told()} → {self.run.folder}"
         )
+
+    def _mix_told(self) -> str:
+        if not isinstance(self.augment, Mix):
+            return self.settings.augment or "no augmentation"
+        kind = f"{len(self.augment.branches)} fixed copies" if self.recipe.copies else "on the fly"
+        return f"mix {self.augment.name or self.augment} ({kind})"
 
     def _fitted(self, subset: str) -> bool:
         """The model is written first, then its facts: only both together mean that it is done."""
@@ -115,6 +122,8 @@ class Trainer:
         learn = self.train[rows_for(self.train, subset, self.settings.drop_incomplete)]
         if not len(learn):
             raise DataError(f"no training row labels the subset {subset!r}")
+        constant = mean_face(learn.keypoints)
+        learn, augment = self._augmented(learn)
         measured = self.validation[rows_for(self.validation, subset)]
         chosen = list(self.faces.skeleton.subset(subset))
         return Job(
@@ -127,13 +136,23 @@ class Trainer:
             options=self.settings.options,
             train=learn,
             validation=measured,
-            mean_face=rmse(measured.keypoints[:, chosen], mean_face(learn.keypoints)[chosen]),
-            augment=self.augment,
+            mean_face=rmse(measured.keypoints[:, chosen], constant[chosen]),
+            augment=augment,
             callbacks=self.callbacks,
             checkpoint=self.run.folder / "checkpoint" / f"{subset}.npz",
             on_epoch=lambda rows: self._save_history(subset, rows),
             quiet=self.quiet,
         )
+
+    def _augmented(self, learn: FaceSet) -> tuple[FaceSet, Callable[..., Any] | None]:
+        """The rows to learn from, and what is done to each batch of them."""
+        if not isinstance(self.augment, Mix):
+            return learn, self.augment
+        if not self.augment.transforms:
+            return learn, None
+        if self.recipe.copies:
+            return copied(learn, self.augment, seed=self.settings.seed), None
+        return learn, self.augment.bind(learn.skeleton)
 
     def _save_history(self, subset: str, rows: list[dict[str, float]]) -> None:
         self.history[subset] = rows

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.augment import Mix
+from kfkd.augment.notation import mix_from
 from kfkd.data import as_faces
 from kfkd.determinism import one_op_at_a_time
 from kfkd.errors import KfkdError, RunError
@@ -19,7 +21,7 @@ from kfkd.machine import machine, versions
 from kfkd.progress import say
 from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, load_run, save_record
-from kfkd.settings import Settings, changed_recipe, check, saved_recipe
+from kfkd.settings import Settings, changed_recipe, check, chosen_mix, saved_recipe
 from kfkd.trainer import Trainer, tidy
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ def train(
     validation: float | None = None,
     callbacks: Sequence[Callback] = (),
     precision: str = "float32",
-    augment: Callable[..., Any] | None = None,
+    augment: str | Mix | Callable[..., Any] | None = "published",
+    copies: bool | None = None,
+    split_seed: int | None = None,
     drop_incomplete: bool = False,
     options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -46,9 +50,6 @@ def train(
     **recipe: Any,
 ) -> Run:
     """Trains a model of the zoo with its published settings, or others where an argument says so.
-
-    The one thing not taken over by itself is the augmentation: without `augment`, images stay as
-    they are.
 
     Everything that matters is written to the run folder after each epoch. Where `out` holds an
     unfinished run of the same settings, training goes on from its last epoch and comes to the same
@@ -67,9 +68,14 @@ def train(
         validation: share of the images held out, whole groups of identical ones at a time.
         callbacks: more Keras callbacks; their state is not part of the checkpoint.
         precision: "float32", "mixed_bfloat16" or "mixed_float16"; outputs are float32 always.
-        augment: `(images uint8 (b, h, w, c), keypoints (b, k, 2), seed int32 (2,))` → the same,
-            changed; TensorFlow operations, run inside the input pipeline. Name it by its
-            `__name__`: a resumed run wants the same.
+        augment: "published" = the entry's mix; a mix of `kfkd.augment`, its name ("standard") or
+            its text ("flip(p=0.5), rotate(15)"); None = images as they are; or a function of your
+            own, `(images uint8 (b, h, w, c), keypoints (b, k, 2), seed int32 (2,))` → the same,
+            changed: TensorFlow operations, run inside the input pipeline, known by its `__name__`,
+            and a resumed run wants the same.
+        copies: train on one fixed copy of every image for each branch of the mix instead of
+            drawing anew in every epoch; None = as published for the published mix, else no.
+        split_seed: of the split alone, for runs of several seeds on the same split; None = `seed`.
         drop_incomplete: leave out training rows that miss a label of the subset, as the study did;
             otherwise missing labels are masked and no row is lost.
         options: for the builder, such as {"weights": "imagenet"}.
@@ -100,17 +106,19 @@ def train(
         "learning_rate": learning_rate,
         "validation": validation,
     }
+    told = {k: v for k, v in changed.items() if v is not None}
+    asked, mix, own = chosen_mix(changed_recipe(found, {**recipe, **told}), augment, copies)
     settings = Settings(
         model=name,
         subsets=(subsets,) if isinstance(subsets, str) else tuple(subsets or found.subsets),
-        recipe=changed_recipe(
-            found, {**recipe, **{k: v for k, v in changed.items() if v is not None}}
-        ),
+        recipe=asked,
         seed=int(seed) if isinstance(seed, np.integer) else seed,
         precision=precision,
         drop_incomplete=drop_incomplete,
-        augment=getattr(augment, "__name__", type(augment).__name__) if augment else None,
+        augment=getattr(own, "__name__", type(own).__name__) if own else None,
         options=dict(options or {}),
+        mix=str(mix) if mix else None,
+        split_seed=split_seed,
     )
     check(settings)
     if (backend := keras.config.backend()) != "tensorflow":
@@ -120,16 +128,18 @@ def train(
     faces = as_faces(data, quiet=quiet)
     for subset in settings.subsets:
         faces.skeleton.subset(subset)
+    if mix and mix.frame.size not in (None, faces.images.shape[1:3]):
+        raise KfkdError(
+            f"training wants a mix that keeps the images' size, {faces.images.shape[1:3]}. "
+            f"Received: {mix}"
+        )
     folder = _new_folder(name) if out is None else Path(out).expanduser()
     run = _opened(folder, settings, faces)
     if run.finished:
         tidy(folder)
         say(f"{folder} is finished already; its metrics stand in {RECORD}", quiet)
         return run
-    if found.recipe.augment and augment is None:
-        mix = found.recipe.augment
-        say(f"{name} was published with the mix {mix}; here images stay as they are", quiet)
-    return Trainer(run, settings, faces, augment, tuple(callbacks), quiet).go()
+    return Trainer(run, settings, faces, mix or own, tuple(callbacks), quiet).go()
 
 
 def resume(folder: str | Path, data: Any = None, quiet: bool = False) -> Run:
@@ -157,14 +167,16 @@ def resume(folder: str | Path, data: Any = None, quiet: bool = False) -> Run:
     saved = dict(run.record["settings"])
     if saved.pop("augment"):
         raise RunError(f"{folder} was trained with an own augmentation; call train with it again")
-    recipe = dict(saved.pop("recipe"))
+    recipe = saved_recipe(dict(saved.pop("recipe")))
+    name, text = recipe.pop("augment"), saved.pop("mix", None)
     return train(
         saved.pop("model"),
         own_data(run) if data is None else data,
         out=folder,
         quiet=quiet,
+        augment=mix_from(text, name) if text else None,
         **saved,
-        **saved_recipe(recipe),
+        **recipe,
     )
 
 

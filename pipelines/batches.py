@@ -8,10 +8,12 @@ had never stopped. Pixels stay uint8 until the device has them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.augment.applying import Augment
 from kfkd.codecs import Coordinates
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
@@ -19,7 +21,7 @@ from kfkd.faces import FaceSet
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    Hook = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def rows_for(faces: FaceSet, subset: str, drop_incomplete: bool = False) -> np.ndarray:
@@ -65,7 +67,7 @@ def training_batches(
     seed: int = 0,
     first_epoch: int = 0,
     epochs: int = 1,
-    augment: Augment | None = None,
+    augment: Hook | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented, encoded batches of all epochs, in static shapes.
 
@@ -78,7 +80,8 @@ def training_batches(
         first_epoch: where to start, from 0.
         epochs: where to end.
         augment: `(images uint8 (b, h, w, c), keypoints (b, k, 2), seed int32 (2,))` → the same,
-            changed; the seed is this step's own. None = nothing.
+            changed; the seed is this step's own. A bound mix of `kfkd.augment` is compiled, which
+            takes half the time on a CPU. None = nothing.
 
     Returns:
         A `tf.data.Dataset` of (images, targets), `ceil(n / batch_size)` batches an epoch.
@@ -111,13 +114,15 @@ def training_batches(
 
 
 def _finisher(
-    faces: FaceSet, subset: str, codec: Coordinates, augment: Augment | None
+    faces: FaceSet, subset: str, codec: Coordinates, augment: Hook | None
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]:
     import tensorflow as tf
 
     with tf.device("/cpu:0"):
         images, keypoints = tf.constant(faces.images), tf.constant(faces.keypoints)
     chosen = list(faces.skeleton.subset(subset))
+    if isinstance(augment, Augment):
+        augment = _compiled(augment)
 
     def finish(rows: tf.Tensor, seed: tf.Tensor) -> tuple[Any, Any]:
         batch, points = tf.gather(images, rows), tf.gather(keypoints, rows)
@@ -126,6 +131,14 @@ def _finisher(
         return batch, codec.encode(tf.gather(points, chosen, axis=1))
 
     return finish
+
+
+@lru_cache(maxsize=16)
+def _compiled(augment: Augment) -> Hook:
+    """A mix compiled once for all trainings of a process: compiling takes seconds."""
+    import tensorflow as tf
+
+    return tf.function(augment, jit_compile=True, autograph=False)
 
 
 def _own_threads() -> tf.data.Options:

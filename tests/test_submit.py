@@ -126,15 +126,15 @@ def test_record_takes_figures_from_real_runs_only(run, halves, tmp_path):
     real = pretend_real(run, tmp_path)
     table = tmp_path / "results.json"
     results = record_runs([real], table)
-    assert results["tiny"]["kaggle_rmse"] == real.metrics["model"]["kaggle_rmse"]
-    assert results["tiny"]["mean_face"] == real.metrics["mean_face"]["kaggle_rmse"]
+    assert results["tiny, none"]["kaggle_rmse"] == real.metrics["model"]["kaggle_rmse"]
+    assert results["tiny, none"]["mean_face"] == real.metrics["mean_face"]["kaggle_rmse"]
     assert training_command(real).startswith("kfkd train tiny --data DATA --seed 0")
     assert json.loads(table.read_text()) == results
     text = results_table(results)
     header, _, row = (line.split(" | ") for line in text.splitlines()[:3])
     held_out = real.record["split"]["validation"]
     assert row[header.index("held out")] == str(held_out) == "24"
-    assert results["tiny"]["on"] == "24 held-out images of 120"
+    assert results["tiny, none"]["on"] == "24 held-out images of 120"
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
     write_block(readme, text)
@@ -171,6 +171,7 @@ def parsed(run):
     [
         {"learning_rate": 1.23456789e-05, "batch_size": 1_234_567, "validation": 0.1234567},
         {"loss": "huber", "early_stopping": 7},
+        {"split_seed": 3, "copies": True},
         {"subsets": ["dense"], "seed": 11, "precision": "mixed_bfloat16", "drop_incomplete": True},
     ],
 )
@@ -203,9 +204,29 @@ def test_runs_that_no_command_repeats_are_refused(run, settings, named):
         training_command(changed(run, **settings))
 
 
+def of_the_zoo(run, name, **recipe):
+    recipe = json.loads(json.dumps(asdict(entry(name).recipe))) | recipe
+    record = {**run.record, "model": name}
+    record["settings"] = {**record["settings"], "model": name, "recipe": recipe}
+    return Run(run.folder, record)
+
+
 def test_published_mix_and_phases_of_an_entry_are_no_difference(run):
     for name in ("study_model_2", "vgg16_transfer"):
-        recipe = json.loads(json.dumps(asdict(entry(name).recipe))) | {"augment": None}
-        record = {**run.record, "model": name}
-        record["settings"] = {**record["settings"], "model": name, "recipe": recipe}
-        assert parsed(Run(run.folder, record))["epochs"] == entry(name).recipe.epochs
+        found = parsed(of_the_zoo(run, name))
+        assert found["epochs"] == entry(name).recipe.epochs
+        assert (found["augment"], found["copies"]) == ("published", None)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ({"augment": None, "copies": False}, ("none", None)),
+        ({"augment": "strong", "copies": False}, ("strong", None)),
+        ({"augment": "flip(p=0.5), rotate(15)", "copies": True}, ("flip(p=0.5), rotate(15)", True)),
+        ({"copies": False}, ("published", False)),
+    ],
+)
+def test_another_mix_is_told(run, recipe, told):
+    found = parsed(of_the_zoo(run, "study_model_2", **recipe))
+    assert (found["augment"], found["copies"]) == told

@@ -1,0 +1,109 @@
+"""Mixes as text: `original | rotate(10), blur(1), frame(border="edge")`."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from dataclasses import fields
+from typing import Any
+
+from kfkd.augment.detail import Blur, Jpeg, MotionBlur, Noise, Sharpen
+from kfkd.augment.elastic import Elastic
+from kfkd.augment.geometry import Crop, Flip, Perspective, Rotate, Scale, Shear, Shift
+from kfkd.augment.mixing import Frame, Mix
+from kfkd.augment.occlusion import CutOut
+from kfkd.augment.tone import Brightness, Clahe, Contrast, Equalize, Gamma
+from kfkd.augment.transforms import Transform
+from kfkd.errors import KfkdError, UnknownName
+
+KINDS: dict[str, type[Transform]] = {
+    "flip": Flip,
+    "rotate": Rotate,
+    "shift": Shift,
+    "scale": Scale,
+    "shear": Shear,
+    "perspective": Perspective,
+    "elastic": Elastic,
+    "crop": Crop,
+    "brightness": Brightness,
+    "contrast": Contrast,
+    "gamma": Gamma,
+    "equalize": Equalize,
+    "clahe": Clahe,
+    "blur": Blur,
+    "motion_blur": MotionBlur,
+    "sharpen": Sharpen,
+    "noise": Noise,
+    "jpeg": Jpeg,
+    "cut_out": CutOut,
+}
+"""Transforms by the name that a mix calls them."""
+
+
+def mix_from(text: str, name: str = "") -> Mix:
+    """A mix from its text.
+
+    Args:
+        text: transforms with their arguments, separated by commas; alternatives separated by `|`;
+            `original` for images as they are; `frame(…)` anywhere, once.
+        name: how messages call the mix.
+
+    Returns:
+        The mix; `str()` of it gives the text again.
+
+    Raises:
+        UnknownName: when there is no such transform.
+        KfkdError: when the text is none of a mix, or a number is out of its range.
+
+    Example:
+        >>> mix_from("flip(p=0.5), rotate(15) | original").branches[1]
+        ()
+    """
+    branches, frames = [], []
+    for part in text.split("|"):
+        items = [_item(node, text) for node in _calls(part, text)]
+        frames += [item for item in items if isinstance(item, Frame)]
+        branches.append([item for item in items if isinstance(item, Transform)])
+    if len(frames) > 1:
+        raise KfkdError(f"a mix wants one frame at most. Received: {text!r}")
+    return Mix(branches, frames[0] if frames else Frame(), name)
+
+
+def _calls(part: str, text: str) -> list[ast.expr]:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(part.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise _unreadable(part, text) from error
+    return tree.elts if isinstance(tree, ast.Tuple) else [tree]
+
+
+def _item(node: ast.expr, text: str) -> Transform | Frame | None:
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    if not isinstance(call.func, ast.Name) or any(k.arg is None for k in call.keywords):
+        raise _unreadable(ast.unparse(node), text)
+    name = call.func.id
+    if name == "original":
+        return None
+    if name not in KINDS and name != "frame":
+        raise UnknownName("transform", name, [*KINDS, "frame", "original"])
+    kind: Any = Frame if name == "frame" else KINDS[name]
+    try:
+        positional = [ast.literal_eval(value) for value in call.args]
+        named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except ValueError as error:
+        raise _unreadable(ast.unparse(node), text) from error
+    try:
+        return kind(*positional, **named)
+    except TypeError as error:
+        known = ", ".join(f.name for f in sorted(fields(kind), key=lambda f: f.kw_only))
+        raise KfkdError(
+            f"{name} takes the arguments {known}. Received: {ast.unparse(node)}"
+        ) from error
+
+
+def _unreadable(part: str, text: str) -> KfkdError:
+    return KfkdError(
+        "a mix reads like 'original | flip(p=0.5), rotate(15)'. "
+        f"Received: {part.strip()!r} in {text!r}"
+    )
