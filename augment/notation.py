@@ -96,7 +96,7 @@ def _item(node: ast.expr, text: str) -> Transform | Frame | None:
     try:
         return kind(*positional, **named)
     except TypeError as error:
-        known = ", ".join(f.name for f in sorted(fields(kind), key=lambda f: f.kw_only))
+        known = ", ".join(f.name for f in sorted(fields(kind), key=lambda f: f.kw_only is True))
         raise KfkdError(
             f"{name} takes the arguments {known}. Received: {ast.unparse(node)}"
         ) from error

@@ -63,7 +63,7 @@ class Transform:
     def __str__(self) -> str:
         told = [
             f"{f.name}={getattr(self, f.name)!r}"
-            for f in sorted(fields(self), key=lambda f: f.kw_only)
+            for f in sorted(fields(self), key=lambda f: f.kw_only is True)
             if f.default is MISSING or getattr(self, f.name) != f.default
         ]
         return f"{self.name}({', '.join(told)})" if told else self.name

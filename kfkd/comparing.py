@@ -11,16 +11,19 @@ from kfkd.augment import Mix
 from kfkd.catalogue import packaged
 from kfkd.comparison import METRICS, Comparison, compared
 from kfkd.comparison_pictures import comparison_picture
-from kfkd.comparison_plan import Plan, mix_texts, seed_numbers
+from kfkd.comparison_plan import Plan, earlier_rows, mix_text, mix_texts, seed_numbers
 from kfkd.data import as_faces
 from kfkd.determinism import one_op_at_a_time
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.figures import save_figure
 from kfkd.files import write_json, write_text
+from kfkd.machine import versions
+from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import duration, say
-from kfkd.registry import entry
+from kfkd.registry import Recipe, entry
 from kfkd.runs import Run, load_run
+from kfkd.settings import changed_recipe
 from kfkd.training import train
 
 FILES = ("table.md", "results.json", "comparison.png")
@@ -51,7 +54,8 @@ def compare(
 
     A stopped comparison goes on when it is called again; more seeds or mixes may be asked for
     then. `out` comes to hold table.md, results.json, comparison.png and a run folder MIX/seed-N
-    for each training.
+    for each training. Trainings that results.json knows are not repeated where their folders are
+    gone: it is enough to keep that file.
 
     Args:
         data: labelled faces, see `kfkd.load_faces`; None = as for `kfkd.train`.
@@ -116,29 +120,35 @@ def _named(data: Any, faces: FaceSet) -> str | None:
 
 
 def _trained(plan: Plan, faces: FaceSet, command: str, quiet: bool) -> Comparison:
-    trainings, rows = plan.trainings(), []
+    facts, trainings = _facts(plan, faces, command), plan.trainings()
+    known = earlier_rows(plan.out / FILES[1], facts)
+    rows: list[dict[str, Any]] = []
     say(f"{plan.model}: {len(plan.mixes)} mixes × {len(plan.seeds)} seeds → {plan.out}", quiet)
     for number, (seed, mix) in enumerate(trainings, 1):
         folder = plan.folder(seed, mix)
-        known = _finished(folder)
-        run = train(
-            plan.model,
-            faces,
-            augment=mix,
-            copies=False,
-            seed=seed,
-            split_seed=plan.split_seed,
-            out=folder,
-            quiet=True,
-            **plan.settings,
-        )
-        rows.append(_row(run, mix, plan.out))
-        if known and number < len(trainings):
+        row = None if folder.exists() else known.get((seed, mix_text(mix)))
+        old = row is not None or _finished(folder)
+        rows.append(row or _row(_run(plan, faces, seed, mix), mix, plan.out))
+        if old and number < len(trainings):
             continue
-        found = _compared(plan, run, rows, command)
+        found = compared(facts, rows, packaged("augmentation_study.json")["mixes"])
         _save(found, plan.out)
         say(f"{number}/{len(trainings)} {_told(rows, [m for _, m in trainings[number:]])}", quiet)
     return found
+
+
+def _run(plan: Plan, faces: FaceSet, seed: int, mix: str) -> Run:
+    return train(
+        plan.model,
+        faces,
+        augment=mix,
+        copies=False,
+        seed=seed,
+        split_seed=plan.split_seed,
+        out=plan.folder(seed, mix),
+        quiet=True,
+        **plan.settings,
+    )
 
 
 def _finished(folder: Path) -> bool:
@@ -152,37 +162,40 @@ def _row(run: Run, mix: str, out: Path) -> dict[str, Any]:
     parts, machine = run.record["subsets"], run.record["machine"]
     return {
         "mix": mix,
+        "text": mix_text(mix),
         "seed": run.record["settings"]["seed"],
         "folder": run.folder.relative_to(out).as_posix(),
         "rmse": {metric: run.metrics["model"].get(metric) for metric in METRICS},
+        "mean_face": {metric: run.metrics["mean_face"].get(metric) for metric in METRICS},
         "epochs": {subset: part["epochs"] for subset, part in parts.items()},
         "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
         "machine": f"{machine['cpu']}, {machine['cores']} cores",
     }
 
 
-def _compared(plan: Plan, run: Run, rows: Sequence[Mapping[str, Any]], command: str) -> Comparison:
-    record, recipe = run.record, run.record["settings"]["recipe"]
-    facts = {
+def _facts(plan: Plan, faces: FaceSet, command: str) -> dict[str, Any]:
+    known = {k: v for k, v in plan.settings.items() if v is not None}
+    fields = {k: known[k] for k in known if k in Recipe.__dataclass_fields__}
+    recipe = changed_recipe(entry(plan.model), fields)
+    train, held_out = grouped_split(faces, recipe.validation, plan.split_seed)
+    subsets = known.get("subsets", entry(plan.model).subsets)
+    return {
         "model": plan.model,
-        "data": record["data"]["origin"],
-        "rows": record["data"]["rows"],
-        "fingerprint": record["data"]["fingerprint"],
-        "train": record["split"]["train"],
-        "validation": record["split"]["validation"],
+        "data": faces.origin,
+        "rows": len(faces),
+        "fingerprint": faces.fingerprint,
+        "train": len(train),
+        "validation": len(held_out),
         "split_seed": plan.split_seed,
-        "subsets": list(run.subsets),
-        **{key: recipe[key] for key in ("epochs", "batch_size", "learning_rate", "loss")},
-        "precision": record["settings"]["precision"],
+        "subsets": [subsets] if isinstance(subsets, str) else list(subsets),
+        **{key: getattr(recipe, key) for key in ("epochs", "batch_size", "learning_rate", "loss")},
+        "precision": plan.settings["precision"],
         "mixes": list(plan.mixes),
         "seeds": list(plan.seeds),
         "planned": len(plan.mixes) * len(plan.seeds),
-        "machines": list(dict.fromkeys(row["machine"] for row in rows)),
-        "versions": record["versions"],
+        "versions": versions(),
         "command": command,
     }
-    published = packaged("augmentation_study.json")["mixes"]
-    return compared(facts, rows, run.metrics["mean_face"], published)
 
 
 def _save(found: Comparison, out: Path) -> None:

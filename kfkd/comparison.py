@@ -21,7 +21,8 @@ class Comparison:
 
     Args:
         facts: what all trainings have in common, and the command that repeats them.
-        runs: each finished training: mix, seed, folder, scores "rmse", epochs, seconds, machine.
+        runs: each finished training: mix, seed, folder, scores "rmse", the mean
+            face's, epochs, seconds, machine.
         results: by mix, the control first, and metric: what `against_control` finds.
         mean_face: the mean face's scores on the same images.
         published: the study's own values by mix, and what its rows really were.
@@ -84,7 +85,6 @@ def judged(score: Mapping[str, Any]) -> str | None:
 def compared(
     facts: Mapping[str, Any],
     runs: Sequence[Mapping[str, Any]],
-    mean_face: Mapping[str, float | None],
     published: Mapping[str, Mapping[str, Any]],
 ) -> Comparison:
     """The comparison of finished trainings.
@@ -92,7 +92,6 @@ def compared(
     Args:
         facts: see `Comparison`.
         runs: see `Comparison`; the first one is of the control.
-        mean_face: scores by metric.
         published: the study's values by mix; those of other mixes are left out.
     """
     mixes = list(dict.fromkeys(run["mix"] for run in runs))
@@ -102,8 +101,9 @@ def compared(
         scores = {mix: [run["rmse"][metric] for run in runs if run["mix"] == mix] for mix in mixes}
         for mix, found in against_control(scores).items():
             results[mix][metric] = found
+    mean_face = runs[0]["mean_face"]
     return Comparison(
-        facts=facts,
+        facts={**facts, "machines": list(dict.fromkeys(run["machine"] for run in runs))},
         runs=tuple(runs),
         results=results,
         mean_face={m: value for m in metrics if (value := mean_face.get(m)) is not None},

@@ -14,7 +14,8 @@ import numpy as np
 
 from kfkd.augment import MIXES, Mix, mix
 from kfkd.augment.mixes import STUDY
-from kfkd.errors import KfkdError
+from kfkd.errors import KfkdError, RunError
+from kfkd.files import read_json
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,49 @@ def mix_texts(mixes: Iterable[str | Mix] | None) -> tuple[str, ...]:
             f"Received: {', '.join(texts) or 'none at all'}"
         )
     return texts
+
+
+def mix_text(name: str) -> str:
+    """What a mix is, whatever it is called.
+
+    Args:
+        name: a name or text that `kfkd.augment.mix` takes.
+    """
+    return str(mix(name))
+
+
+def earlier_rows(path: Path, facts: Mapping[str, Any]) -> dict[tuple[int, str], dict[str, Any]]:
+    """Trainings that an earlier results.json knows, by seed and the mix's text.
+
+    Args:
+        path: the file; where it is absent there is none.
+        facts: of this comparison.
+
+    Raises:
+        RunError: when they had other data or settings.
+    """
+    if not path.is_file():
+        return {}
+    found = read_json(path)
+    old, rows = found.get("facts", {}), found.get("runs", [])
+    if other := [key for key in _SAME if old.get(key) != facts[key]]:
+        told = "; ".join(f"{key}: received {facts[key]}, it has {old.get(key)}" for key in other)
+        raise RunError(f"{path} is of other data or settings ({told}); name another folder")
+    return {(row["seed"], row["text"]): row for row in rows if "text" in row}
+
+
+_SAME = (
+    "model",
+    "fingerprint",
+    "split_seed",
+    "subsets",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "loss",
+    "precision",
+)
+"""Facts that trainings must share to be compared."""
 
 
 def _text(what: str | Mix) -> str:

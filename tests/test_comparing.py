@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from shutil import copytree
+from shutil import copy, copytree
 
 import numpy as np
 import pytest
@@ -47,7 +47,9 @@ def done(faces, tmp_path_factory):
 
 def row(mix, seed, **scores):
     known = {"dense": None, "sparse": None, "kaggle_rmse": None, **scores}
-    return {"mix": mix, "seed": seed, "folder": mix, "rmse": known, "epochs": {}, "seconds": 60.0}
+    common = {"epochs": {}, "seconds": 60.0, "machine": "a CPU"}
+    constant = {"dense": 4.1, "sparse": 3.6, "kaggle_rmse": None}
+    return {"mix": mix, "seed": seed, "folder": mix, "rmse": known, "mean_face": constant, **common}
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def made_up():
     facts = {
         **{"model": "simple_cnn", "data": "kaggle", "rows": 6006, "train": 4883, "split_seed": 0},
         **{"validation": 1123, "epochs": 50, "batch_size": 50, "learning_rate": 0.001},
-        **{"precision": "float32", "seeds": [0, 1, 2], "planned": 12, "machines": ["a CPU"]},
+        **{"precision": "float32", "seeds": [0, 1, 2], "planned": 12},
         "command": "kfkd compare --seeds 3",
     }
     rows = [
@@ -65,7 +67,7 @@ def made_up():
         for seed, noise in enumerate((0.02, -0.01, 0.03))
         for mix, shift in shifts.items()
     ]
-    return compared(facts, rows, {"dense": 4.1, "sparse": 3.6}, mixes_published())
+    return compared(facts, rows, mixes_published())
 
 
 def mixes_published():
@@ -134,6 +136,17 @@ def test_called_again_it_trains_nothing(done, faces, monkeypatch):
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.keras")}
 
 
+def test_the_results_alone_are_enough_to_go_on(done, faces, tmp_path, monkeypatch):
+    found, out = done
+    copy(out / "results.json", tmp_path / "results.json")
+    monkeypatch.setattr("kfkd.training.Trainer.go", None)
+    again = compare(faces, "tiny", out=tmp_path, **ASKED)
+    assert json.dumps(again.results) == json.dumps(found.results)
+    assert (tmp_path / "table.md").is_file()
+    with pytest.raises(RunError, match="epochs: received 2, it has 1"):
+        compare(faces, "tiny", out=tmp_path, **{**ASKED, "epochs": 2})
+
+
 def test_a_stop_leaves_the_table_of_what_is_finished(done, faces, tmp_path, monkeypatch, capsys):
     real, calls = kfkd.train, []
 
@@ -157,7 +170,7 @@ def test_a_stop_leaves_the_table_of_what_is_finished(done, faces, tmp_path, monk
     assert "Nothing was tested for significance" in text
     told = capsys.readouterr().err.splitlines()
     assert sum("seed 0" in line for line in told) == 1
-    with pytest.raises(RunError, match="other settings"):
+    with pytest.raises(RunError, match="other (data or )?settings"):
         compare(faces, "tiny", **{**asked, "epochs": 2})
 
 
