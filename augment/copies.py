@@ -9,6 +9,7 @@ import numpy as np
 
 from kfkd.augment.mixes import mix
 from kfkd.augment.mixing import Mix
+from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
 
@@ -31,11 +32,19 @@ def copied(faces: FaceSet, what: str | Mix, *, times: int = 1, seed: int = 0) ->
     Returns:
         `times` × branches × len(faces) faces: all of the first branch, all of the second, ….
 
+    Raises:
+        KfkdError: when the images are lazy ones.
+
     Example:
         >>> from kfkd.pipelines.synthetic import synthetic_faces
         >>> len(copied(synthetic_faces(10), "study_4x"))
         40
     """
+    if not isinstance(faces.images, np.ndarray):
+        raise KfkdError(
+            f"copies want images in memory, these {len(faces)} are left in their files: augment "
+            "them on the fly instead (copies=False)"
+        )
     chosen = mix(what)
     parts = [
         _pass(faces, Mix([branch], chosen.frame), seed, step * len(chosen.branches) + number)

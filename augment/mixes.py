@@ -45,7 +45,7 @@ OURS: Mapping[str, str] = {
     ),
     "strong": (
         "flip(p=0.5), rotate(25), shift(0.12), scale(0.65, 1.5, aspect=1.15), shear(0.12), "
-        "perspective(0.15), elastic(0.015), brightness(0.3), contrast(0.5, 1.8), gamma(0.6, 1.7), "
+        "perspective(0.15), elastic(0.015), brightness(0.2), contrast(0.6, 1.6), gamma(0.65, 1.5), "
         "equalize(p=0.05), clahe(p=0.1), blur(0.4, 1.6, p=0.15), motion_blur(7, p=0.1), "
         "sharpen(1, p=0.1), jpeg(20, 80, p=0.1), noise(15, p=0.4), cut_out(0.1, 0.4, p=0.3), "
         "frame(border='edge')"

@@ -22,9 +22,15 @@ _HOME = {
     "build": "kfkd.catalogue",
     "register": "kfkd.registry",
     "load_faces": "kfkd.pipelines.sources",
+    "load_photos": "kfkd.pipelines.photo_sources",
+    "list_data": "kfkd.datasets",
+    "download_data": "kfkd.datasets",
     "explore": "kfkd.exploring",
     "resume": "kfkd.training",
     "compare": "kfkd.comparing",
+    "draw_mix": "kfkd.augmenting",
+    "detect": "kfkd.detecting",
+    "detect_video": "kfkd.detecting_video",
 }
 
 __all__ = [
@@ -32,10 +38,16 @@ __all__ = [
     "build",
     "compare",
     "describe",
+    "detect",
+    "detect_video",
+    "download_data",
+    "draw_mix",
     "evaluate",
     "explore",
+    "list_data",
     "list_models",
     "load_faces",
+    "load_photos",
     "load_run",
     "predict",
     "register",
@@ -53,10 +65,15 @@ if not (_source_tree / "kfkd" / "models").is_dir() and (_source_tree / "models")
     __path__.append(str(_source_tree))
 
 if TYPE_CHECKING:
+    from kfkd.augmenting import draw_mix
     from kfkd.catalogue import build, describe, list_models
     from kfkd.comparing import compare
+    from kfkd.datasets import download_data, list_data
+    from kfkd.detecting import detect
+    from kfkd.detecting_video import detect_video
     from kfkd.evaluation import evaluate
     from kfkd.exploring import explore
+    from kfkd.pipelines.photo_sources import load_photos
     from kfkd.pipelines.sources import load_faces
     from kfkd.prediction import predict
     from kfkd.registry import register

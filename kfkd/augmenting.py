@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -14,10 +15,11 @@ from kfkd.errors import KfkdError
 from kfkd.progress import say
 
 if TYPE_CHECKING:
-    from kfkd.faces import FaceSet
+    from matplotlib.figure import Figure
 
 _WIDTH = 100
 _MOST = 50
+_HARD = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,15 @@ def listed(mixes: Mapping[str, str]) -> str:
     column = max(map(len, mixes))
     indent, lines = " " * (column + 2), []
     for name, text in mixes.items():
-        rest = {"initial_indent": name.ljust(column + 2), "subsequent_indent": indent}
-        lines += wrap(text, max(_WIDTH, column + 42), break_long_words=False, **rest)
-    return "\n".join(lines)
+        whole = re.sub(r"\(.*?\)", lambda part: part[0].replace(" ", _HARD), text)
+        lines += wrap(
+            whole,
+            max(_WIDTH, column + 42),
+            initial_indent=name.ljust(column + 2),
+            subsequent_indent=indent,
+            break_long_words=False,
+        )
+    return "\n".join(lines).replace(_HARD, " ")
 
 
 def draw_mix(
@@ -126,6 +134,7 @@ def draw_mix(
         ('mix.png', 'transforms.png')
     """
     from kfkd.augmenting_pictures import draws_sheet, lost_points, shown_rows, transforms_sheet
+    from kfkd.figures import save_figure
 
     chosen = mix(what)
     _check(faces=(faces, 1, _MOST), draws=(draws, 1, _MOST), seed=(seed, 0, 2**31 - 1))
@@ -134,9 +143,23 @@ def draw_mix(
         place = found.path or found.origin
         raise KfkdError(f"a mix wants at least one face to draw. Received: 0 from {place}")
     shown = found[shown_rows(found, faces)]
-    sheets = {
+    sheets: dict[str, Callable[[], Figure]] = {
         "mix.png": lambda: draws_sheet(chosen, shown, draws, seed),
         "transforms.png": lambda: transforms_sheet(chosen, shown, draws, seed),
     }
-    written = _written(Path(out), sheets if chosen.transforms else {"mix.png": sheets["mix.png"]})
-    return DrawnMix(chosen, Path(out), written, lost_points(chosen, found, seed))
+    if not chosen.transforms:
+        (Path(out) / "transforms.png").unlink(missing_ok=True)
+        del sheets["transforms.png"]
+    for name, sheet in sheets.items():
+        say(f"drawing {name}", quiet)
+        save_figure(sheet(), Path(out) / name)
+    say("counting keypoints that leave the frame", quiet)
+    return DrawnMix(chosen, Path(out), tuple(sheets), lost_points(chosen, found, seed))
+
+
+def _check(**numbers: tuple[Any, int, int]) -> None:
+    for name, (value, least, most) in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise KfkdError(
+                f"{name} wants a whole number from {least} to {most}. Received: {value!r}"
+            )

@@ -98,13 +98,69 @@ def draws_sheet(what: Mix, faces: FaceSet, draws: int, seed: int) -> Figure:
         draws: of each.
         seed: of the draws.
     """
-    rows = [faces[np.full(draws, row)] for row in range(len(faces))]
-    together = faces[np.repeat(np.arange(len(faces)), draws)]
-    images, keypoints = drawn(what, together, seed)
-    first = _as_they_are(what, faces)
+    titles = ["original", *(f"draw {number}" for number in range(1, draws + 1))] * len(faces)
+    title = shorten(what.name or str(what), _LETTERS * (draws + 1) * 2 // 3, placeholder=" …")
+    made = [_row_of(what, faces, draws, seed)]
+    return _sheet(made, _right(faces), titles=titles, columns=draws + 1, title=title)
+
+
+def transforms_sheet(what: Mix, faces: FaceSet, draws: int, seed: int) -> Figure:
+    """A row for each transform alone, then one for each branch of several that is no transform.
+
+    Args:
+        what: the mix.
+        faces: the first one is drawn.
+        draws: of each transform.
+        seed: of the draws.
+    """
+    rows = _parts(what)
+    made = [_row_of(part, faces[:1], draws, seed, step) for step, part in enumerate(rows.values())]
+    titles, about = [""] * (len(made) * (draws + 1)), "each transform alone, on every draw"
+    figure = _sheet(made, _right(faces), titles=titles, columns=draws + 1, title=about)
+    for axes, text in zip(figure.axes[:: draws + 1], rows, strict=True):
+        told = shorten(text, _LETTERS * (draws + 1), placeholder=" …")
+        axes.set_title(told, loc="left", fontsize=9, pad=2)
+    return figure
+
+
+def _parts(what: Mix) -> dict[str, Mix]:
+    """What has a row of its own, by its text."""
+    parts = {}
+    for transform in what.transforms:
+        parts[str(transform)] = Mix([[replace(transform, p=1.0)]], what.frame)
+    for branch in what.branches if len(what.branches) > 1 else ():
+        if len(branch) != 1:
+            alone = Mix([branch], what.frame)
+            parts[f"branch: {Mix([branch])}"] = alone
+    return parts
+
+
+def _row_of(
+    what: Mix, faces: FaceSet, draws: int, seed: int, step: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 1 + draws, h, w, c) and keypoints (n, 1 + draws, k, 2): originals, then draws."""
     n = len(faces)
-    sheet = [
-        np.concatenate([before[:, None], after.reshape(n, draws, *after.shape[1:])], axis=1)
-        for before, after in zip(first, (images, keypoints), strict=True)
-    ]
-    ...
+    before = drawn(Mix([()], what.frame), faces, seed)
+    after = drawn(what, faces[np.repeat(np.arange(n), draws)], seed, step)
+    images, keypoints = (
+        np.concatenate([a[:, None], b.reshape(n, draws, *b.shape[1:])], axis=1)
+        for a, b in zip(before, after, strict=True)
+    )
+    return images, keypoints
+
+
+def _right(faces: FaceSet) -> list[int]:
+    return [right for _, right in faces.skeleton.swaps]
+
+
+def _sheet(
+    rows: Sequence[tuple[np.ndarray, np.ndarray]], right: list[int], **settings: Any
+) -> Figure:
+    """Faces row by row, the points of the person's right in another colour: a flip swaps them."""
+    images, keypoints = (
+        np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts])
+        for parts in zip(*rows, strict=True)
+    )
+    rights = keypoints[:, right] if right else None
+    names = ("keypoints", "of the person's right side")
+    return face_sheet(images, np.delete(keypoints, right, axis=1), rights, names=names, **settings)

@@ -8,9 +8,9 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from kfkd.errors import KfkdError, UnknownName
+from kfkd.errors import KfkdError, UnknownName, WeightsError
 from kfkd.registry import Entry, entries, entry
-from kfkd.skeletons import KAGGLE_15, Skeleton
+from kfkd.skeletons import Skeleton
 from kfkd.text import table
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def build(
 
     Args:
         name: entry of the zoo, see `kfkd.list_models()`.
-        outputs: how many coordinates it answers with (8 dense, 22 sparse, 30 all); None = those of
-            the entry's first subset.
+        outputs: how many coordinates it answers with (8 dense, 22 sparse, 30 all), or maps where
+            it answers with maps; None = those of the entry's first subset.
         input_shape: (h, w, c); None = the entry's own.
         **options: handed to the builder, such as `weights` of vgg16_transfer.
 
@@ -57,17 +57,19 @@ def build(
             raise
         what = f"{outputs} outputs, images of {shape}, options {options}"
         raise KfkdError(f"{name} cannot be built with {what}: {error}") from error
-    if getattr(model, "output_shape", None) != (None, outputs):
+    wanted = found.codec.output_shape(outputs, shape)
+    if getattr(model, "output_shape", None) != (None, *wanted):
         raise KfkdError(
-            f"{name} wants to be a functional or sequential model with one output of {outputs} "
-            f"numbers. Received: {getattr(model, 'output_shape', type(model).__name__)}"
+            f"{name} wants to be a functional or sequential model with one output of "
+            f"{' × '.join(map(str, wanted))} numbers. "
+            f"Received: {getattr(model, 'output_shape', type(model).__name__)}"
         )
     return model
 
 
-def subset_outputs(found: Entry, subset: str, skeleton: Skeleton = KAGGLE_15) -> int:
-    """How many numbers an entry's network gives for a subset of a skeleton."""
-    return found.codec.outputs(len(skeleton.subset(subset)))
+def subset_outputs(found: Entry, subset: str, skeleton: Skeleton | None = None) -> int:
+    """How many numbers or maps an entry's network gives for a subset; None = its own skeleton."""
+    return found.codec.outputs(len((skeleton or found.skeleton).subset(subset)))
 
 
 def list_models(family: str | None = None) -> list[dict[str, Any]]:
@@ -129,7 +131,8 @@ def _models_row(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _sizes(row: Mapping[str, Any]) -> list[int]:
-    wanted = [2 * len(KAGGLE_15.subset(subset)) for subset in row["subsets"]]
+    found = entry(row["name"])
+    wanted = [subset_outputs(found, subset) for subset in row["subsets"]]
     return [n for n in wanted if n in row["params"]]
 
 
@@ -141,9 +144,10 @@ class Description:
         name: the entry's name.
         summary: one line on what it is.
         facts: family, data set, input, subsets, settings, codec, source, scores.
-        layers: for each subset the rows (layer, output shape, parameters).
+        layers: for each subset the rows (layer, output shape, parameters); {} where the model
+            cannot be built here for want of its pre-trained weights.
         params: parameter count by subset.
-        gflops: GFLOPs of one image by subset.
+        gflops: GFLOPs of one image by subset; None where they cannot be counted.
         mistakes: what the source got wrong, and what we do instead.
     """
 
@@ -152,7 +156,7 @@ class Description:
     facts: Mapping[str, Any]
     layers: Mapping[str, list[tuple[str, str, int]]]
     params: Mapping[str, int]
-    gflops: Mapping[str, float]
+    gflops: Mapping[str, float | None]
     mistakes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -162,12 +166,12 @@ class Description:
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.summary}", ""]
         lines += [f"{key:>14}  {value}" for key, value in self.facts.items()]
-        for subset, rows in self.layers.items():
-            lines += [
-                "",
-                f"{subset}: {self.params[subset]:,} parameters, {self.gflops[subset]:.3f} GFLOPs",
-                table(("layer", "output", "params"), [(a, b, f"{c:,}") for a, b, c in rows]),
-            ]
+        for subset, cost in self.gflops.items():
+            shown = "—" if cost is None else f"{cost:.3f}"
+            lines += ["", f"{subset}: {self.params[subset]:,} parameters, {shown} GFLOPs"]
+            if rows := self.layers.get(subset):
+                columns = ("layer", "output", "params")
+                lines.append(table(columns, [(a, b, f"{c:,}") for a, b, c in rows]))
         if self.mistakes:
             lines += ["", "known mistakes of the source:"]
             lines += [f"  - {mistake}" for mistake in self.mistakes]
@@ -194,27 +198,39 @@ def describe(name: str) -> Description:
     from kfkd.models.costs import gflops, layer_rows
 
     e = entry(name)
-    models = {s: build(name, outputs=subset_outputs(e, s)) for s in e.subsets}
+    models, lacking = _built_subsets(e)
     facts = {
         "family": e.family,
         "data set": e.dataset,
         "input": " × ".join(map(str, e.input_shape)),
-        "subsets": ", ".join(f"{s} ({models[s].output_shape[-1]} outputs)" for s in e.subsets),
+        "subsets": ", ".join(f"{s} ({subset_outputs(e, s)} outputs)" for s in e.subsets),
         "training": ", ".join(f"{k} {v}" for k, v in _settings(e).items()),
         "codec": ", ".join(f"{k} {v}" for k, v in e.codec.config().items()),
         "published": ", ".join(f"{k} {v}" for k, v in e.published.items()) or "—",
         "measured": _measured(best_measured(name)),
         "source": e.source or "—",
     }
+    if e.trainable:
+        facts["trainable"] = ", ".join(f"{n:,} parameters" for n in e.trainable.values())
+    published = {s: e.params.get(subset_outputs(e, s), 0) for s in e.subsets}
     return Description(
         name=name,
         summary=e.summary,
-        facts=facts,
+        facts=facts | ({"layers": f"not shown: {lacking}"} if lacking else {}),
         layers={s: layer_rows(m) for s, m in models.items()},
-        params={s: m.count_params() for s, m in models.items()},
-        gflops={s: gflops(m) for s, m in models.items()},
+        params=published | {s: m.count_params() for s, m in models.items()},
+        gflops=dict.fromkeys(e.subsets) | {s: gflops(m) for s, m in models.items()},
         mistakes=e.mistakes,
     )
+
+
+def _built_subsets(e: Entry) -> tuple[dict[str, keras.Model], str]:
+    """The entry's models by subset, or none and why, where its pre-trained weights are missing."""
+    try:
+        sizes = {s: subset_outputs(e, s) for s in e.subsets}
+        return {s: build(e.name, outputs=n, **e.offline) for s, n in sizes.items()}, ""
+    except WeightsError as error:
+        return {}, str(error)
 
 
 def best_measured(name: str) -> dict[str, Any]:
@@ -239,7 +255,7 @@ def _settings(e: Entry) -> dict[str, Any]:
         settings["plateau"] = " ".join(f"{k.replace('_', ' ')} {v}" for k, v in plateau.items())
     phases = settings.pop("phases")
     for number, phase in enumerate(phases, 1):
-        layers = "all" if phase["unfreeze"] is None else f"the last {phase['unfreeze']}"
+        layers = {None: "all", 0: "none"}.get(phase["unfreeze"], f"the last {phase['unfreeze']}")
         settings[f"phase {number}"] = f"{phase['epochs']} epochs, {layers} of the backbone's layers"
     mix, copies = settings.pop("augment"), settings.pop("copies")
     if mix:

@@ -57,6 +57,8 @@ def parser() -> Parser:
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
     _add_zoo(verbs)
     _add_runs(verbs)
+    _add_detect(verbs)
+    _add_augment(verbs)
     _add_compare(verbs)
     _add_submissions(verbs)
     _add_data(verbs)
@@ -100,6 +102,36 @@ def _add_runs(verbs: Any) -> None:
     verb.add_argument("--out", default="predictions.csv", metavar="CSV")
 
 
+def _add_detect(verbs: Any) -> None:
+    about = "find faces and keypoints in photos, a video or a camera"
+    verb = _verb(verbs, "detect", commands.detect, about, _run, _json, _quiet)
+    verb.add_argument("photos", nargs="*", metavar="PHOTO", help="image files and folders")
+    verb.add_argument("--video", metavar="SOURCE", help="a video file, or a camera's number")
+    about = "faces.json, faces.csv and drawn photos go there (a video's: kfkd-detect)"
+    verb.add_argument("--out", metavar="DIR", help=about)
+    about = "mtcnn (default), haar, yunet, or box"
+    verb.add_argument("--detector", metavar="NAME", help=about)
+    verb.add_argument("--faces", choices=("all", "biggest"), default="all")
+    about = "faces that the detector is less sure of are left out (default: its usual value)"
+    verb.add_argument("--least-score", type=float, metavar="S", help=about)
+    about = "where the face is, in pixels; may be given several times"
+    box: dict[str, Any] = {"nargs": 4, "type": float, "action": "append"}
+    verb.add_argument("--box", **box, metavar=tuple("XYWH"), help=about)
+    about = "turn faces by their predicted eyes N times, for detectors without eyes"
+    verb.add_argument("--refine", type=int, default=0, metavar="N", help=about)
+    verb.add_argument("--batch-size", type=int, default=16, metavar="N", help="photos at a time")
+
+
+def _add_augment(verbs: Any) -> None:
+    about = "draw what an augmentation mix does, or list the named mixes"
+    verb = _verb(verbs, "augment", commands.augment, about, _data, _json, _quiet)
+    verb.add_argument("mix", nargs="?", metavar="MIX", help="a name or a text (default: list all)")
+    verb.add_argument("--faces", type=int, default=6, metavar="N", help="faces drawn (default 6)")
+    verb.add_argument("--draws", type=int, default=9, metavar="N", help="of each (default 9)")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--out", default="kfkd-augment", metavar="DIR")
+
+
 def _add_compare(verbs: Any) -> None:
     about = "train with several augmentation mixes and seeds, and say what differs"
     verb = _verb(verbs, "compare", commands.compare, about, _data, _json, _quiet)
@@ -139,6 +171,11 @@ def _add_submissions(verbs: Any) -> None:
 def _add_data(verbs: Any) -> None:
     verb = _verb(verbs, "explore", commands.explore, "look at a data set", _data, _json, _quiet)
     verb.add_argument("--out", default="kfkd-explore", metavar="DIR")
+    about = "list data sets, their terms and where they come from, or download one"
+    verb = _verb(verbs, "data", commands.data, about, _json, _quiet)
+    verb.add_argument("name", nargs="?", metavar="NAME", help="one of them (default: list all)")
+    about = "download NAME into this folder and unpack it"
+    verb.add_argument("--out", metavar="DIR", help=about)
     about = "make built-in faces in Kaggle's layout"
     verb = _verb(verbs, "synthetic", commands.synthetic, about, _quiet)
     verb.add_argument("folder", metavar="DIR")
@@ -165,7 +202,8 @@ def _data(verb: Parser) -> None:
     verb.add_argument(
         "--data",
         metavar="PATH",
-        help="Kaggle's folder or zip, or synthetic (default: the usual places, else built-in)",
+        help="Kaggle's folder or zip, synthetic, a folder of photos, or NAME:PATH, see kfkd data "
+        "(default: the usual places, else built-in)",
     )
 
 
@@ -175,13 +213,15 @@ def _run(verb: Parser) -> None:
 
 def _train_options(verb: Parser) -> None:
     verb.add_argument("name", metavar="MODEL")
-    verb.add_argument("--subsets", nargs="+", choices=("dense", "sparse", "all"))
+    about = "keypoints to learn, a model each: dense, sparse or all; of photos nose or all"
+    verb.add_argument("--subsets", nargs="+", metavar="SUBSET", help=about)
     verb.add_argument("--epochs", type=int)
     verb.add_argument("--batch-size", type=int)
     verb.add_argument("--learning-rate", type=float)
     verb.add_argument("--validation", type=float, metavar="SHARE")
     verb.add_argument("--early-stopping", type=int, metavar="EPOCHS")
-    verb.add_argument("--loss", choices=("mse", "rmse", "mae", "huber"))
+    losses = ("mse", "rmse", "mae", "huber", "wing", "weighted_mse", "adaptive_wing")
+    verb.add_argument("--loss", choices=losses)
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument(
         "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
@@ -199,7 +239,14 @@ def _train_options(verb: Parser) -> None:
     )
     verb.add_argument("--split-seed", type=int, metavar="N", help="of the split alone")
     verb.add_argument("--drop-incomplete", action="store_true", help="as the study did")
-    verb.add_argument("--weights", metavar="FILE", help="of a pre-trained backbone")
+    about = "of a pre-trained backbone: a file, or a TF-Hub module's folder, .tar.gz or handle"
+    verb.add_argument("--weights", metavar="PATH", help=about)
+    about = "let the backbone's last N layers (or all) learn after the head"
+    verb.add_argument("--fine-tune", metavar="N", help=about)
+    about = "of the head alone before that, 0 for none (default: a fifth)"
+    verb.add_argument("--head-epochs", type=int, metavar="E", help=about)
+    about = "learning rate of fine-tuning (default 0.0001)"
+    verb.add_argument("--fine-tune-rate", type=float, metavar="R", help=about)
     verb.add_argument("--out", metavar="DIR", help="run folder; an unfinished one there goes on")
 
 
@@ -223,6 +270,25 @@ def _add_bench(verbs: Any) -> None:
     verb = _verb(kinds, "precision", commands.bench_precision, about, _json, _quiet)
     verb.add_argument("name", nargs="?", default="study_model_2", metavar="MODEL")
     verb.add_argument("--batch-size", type=int, default=64)
+    about = "training with augmentation against without, and mixes against per-image code"
+    verb = _verb(kinds, "augment", commands.bench_augment, about, _json, _quiet)
+    verb.add_argument("--model", default="study_model_1", metavar="MODEL")
+    verb.add_argument("--mixes", nargs="+", default=["standard", "strong"], metavar="MIX")
+    verb.add_argument(
+        "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
+    )
+    verb.add_argument("--rounds", type=int, default=3, metavar="N", help="the median counts")
+    about = "photos to keypoints: photos/s, found and missed faces by detector"
+    verb = _verb(kinds, "detect", commands.bench_detect, about, _json, _quiet)
+    verb.add_argument("--photos", nargs="+", required=True, metavar="DIR", help="folders of faces")
+    verb.add_argument("--detectors", nargs="+", default=["mtcnn", "haar"], metavar="NAME")
+    verb.add_argument("--model", default="study_model_1", metavar="MODEL")
+    verb.add_argument("--rounds", type=int, default=3, metavar="N", help="the median counts")
+    verb.add_argument("--most", type=int, default=64, metavar="N", help="photos of each folder")
+    about = "where detectors see the faces of a data set: its crop rule"
+    verb = _verb(kinds, "crops", commands.bench_crops, about, _data, _json, _quiet)
+    verb.add_argument("--detectors", nargs="+", default=["mtcnn", "haar"], metavar="NAME")
+    verb.add_argument("--out", metavar="FILE", help="put the rule into this table (JSON)")
 
 
 if __name__ == "__main__":

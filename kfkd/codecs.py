@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from typing import Any
 
+import numpy as np
+
 from kfkd.errors import KfkdError, UnknownName
+from kfkd.heatmaps import Heatmap
 from kfkd.lazy import keras
+
+__all__ = ["Codec", "Coordinates", "Heatmap", "codec_from"]
 
 
 @dataclass(frozen=True)
@@ -15,19 +21,26 @@ class Coordinates:
     """The network answers with the coordinates themselves, x0, y0, x1, y1, …, shifted and scaled.
 
     Args:
-        offset: what is subtracted, in pixels.
-        scale: what the rest is divided by, in pixels.
+        offset: what is subtracted, in pixels; one number, or one for x and one for y.
+        scale: what the rest is divided by, in pixels; likewise.
 
     Raises:
         KfkdError: when they are not finite numbers, scale above 0.
+
+    Example:
+        >>> Coordinates(offset=(-0.5, -0.5), scale=(80, 60)).outputs(1)  # shares of 80×60 pixels
+        2
     """
 
-    offset: float = 0.0
-    scale: float = 1.0
+    offset: float | tuple[float, float] = 0.0
+    scale: float | tuple[float, float] = 1.0
 
     def __post_init__(self) -> None:
-        numbers = all(isinstance(v, int | float) for v in (self.offset, self.scale))
-        if not numbers or not isfinite(self.offset) or not 0 < self.scale < inf:
+        for name in ("offset", "scale"):
+            value = getattr(self, name)
+            if isinstance(value, list):  # as JSON has it
+                object.__setattr__(self, name, tuple(value))
+        if not _numbers(self.offset) or not _numbers(self.scale, above=0):
             raise KfkdError(f"a codec wants finite numbers, scale above 0. Received: {self!r}")
 
     def encode(self, keypoints: Any) -> Any:
@@ -39,9 +52,9 @@ class Coordinates:
         Returns:
             Tensor (n, 2k).
         """
-        return (
-            keras.ops.reshape(keypoints, (-1, 2 * keypoints.shape[1])) - self.offset
-        ) / self.scale
+        width = 2 * keypoints.shape[1]
+        flat = keras.ops.reshape(keypoints, (-1, width))
+        return (flat - _row(self.offset, width)) / _row(self.scale, width)
 
     def decode(self, targets: Any) -> Any:
         """Keypoints of targets or of a network's outputs.
@@ -52,25 +65,60 @@ class Coordinates:
         Returns:
             Tensor (n, k, 2) in pixels.
         """
-        return keras.ops.reshape(targets * self.scale + self.offset, (-1, targets.shape[1] // 2, 2))
+        width = targets.shape[1]
+        pixels = targets * _row(self.scale, width) + _row(self.offset, width)
+        return keras.ops.reshape(pixels, (-1, width // 2, 2))
+
+    def targets(self, keypoints: Any) -> Any:
+        """What a batch carries for the loss: here the encoded keypoints."""
+        return self.encode(keypoints)
+
+    def truth(self, targets: Any) -> Any:
+        """The keypoints (n, k, 2) in pixels of what a batch carries."""
+        return self.decode(targets)
+
+    def loss(self, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """A loss on encoded targets as a loss on what a batch carries: here the same."""
+        return loss
 
     def outputs(self, keypoints: int) -> int:
         """How many numbers the network gives for `keypoints` keypoints."""
         return 2 * keypoints
+
+    def output_shape(self, outputs: int, image: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the network's answer to one image of shape (h, w, c)."""
+        return (outputs,)
 
     def config(self) -> dict[str, Any]:
         """The codec as plain data, for `codec_from`."""
         return {"codec": "coordinates", **asdict(self)}
 
 
-def codec_from(config: dict[str, Any]) -> Coordinates:
+def _numbers(value: Any, above: float = -inf) -> bool:
+    values = value if isinstance(value, tuple) and len(value) == 2 else (value,)
+    return all(isinstance(v, int | float) and isfinite(v) and v > above for v in values)
+
+
+def _row(value: float | tuple[float, float], width: int) -> Any:
+    """A number as it is; a pair as often as it takes for `width` coordinates."""
+    return np.resize(np.asarray(value, np.float32), width) if isinstance(value, tuple) else value
+
+
+Codec = Coordinates | Heatmap
+"""What a network's answer means."""
+
+_CODECS: dict[str, type[Codec]] = {"coordinates": Coordinates, "heatmap": Heatmap}
+
+
+def codec_from(config: dict[str, Any]) -> Codec:
     """The codec that `config()` described.
 
     Raises:
         UnknownName: when no codec has that name.
+        KfkdError: when a number makes no sense.
     """
     settings = dict(config)
     name = settings.pop("codec", "")
-    if name != "coordinates":
-        raise UnknownName("codec", name, ["coordinates"])
-    return Coordinates(**settings)
+    if name not in _CODECS:
+        raise UnknownName("codec", str(name), list(_CODECS))
+    return _CODECS[name](**settings)

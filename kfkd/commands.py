@@ -10,6 +10,8 @@ from argparse import Namespace
 from typing import Any
 
 from kfkd.determinism import find_devices
+from kfkd.errors import KfkdError
+from kfkd.progress import say
 from kfkd.registry import entry
 
 
@@ -61,6 +63,7 @@ def train(options: Namespace) -> None:
     settings = {key: given[key] for key in _TRAINING}
     recipe = {k: given[k] for k in ("early_stopping", "loss") if given[k] is not None}
     builder = {"weights": options.weights} if options.weights else None
+    recipe |= _fine_tuning(options)
     run = verb(
         options.name,
         options.data,
@@ -69,6 +72,18 @@ def train(options: Namespace) -> None:
         **recipe,
     )
     _print_run(run)
+
+
+def _fine_tuning(options: Namespace) -> dict[str, Any]:
+    from kfkd.fine_tuning import fine_tuning
+
+    if options.fine_tune is None:
+        if (options.head_epochs, options.fine_tune_rate) != (None, None):
+            raise KfkdError("--head-epochs and --fine-tune-rate want --fine-tune")
+        return {}
+    epochs = entry(options.name).recipe.epochs if options.epochs is None else options.epochs
+    found = (options.fine_tune, options.head_epochs, options.fine_tune_rate)
+    return {"phases": fine_tuning(epochs, *found)}
 
 
 _TRAINING = (
@@ -94,6 +109,25 @@ def resume(options: Namespace) -> None:
     from kfkd.training import resume as verb
 
     _print_run(verb(options.folder, options.data, options.quiet))
+
+
+def augment(options: Namespace) -> None:
+    """Draws a mix, or lists them."""
+    from kfkd.augment import MIXES, mix
+
+    if options.mix is None:
+        from kfkd.augmenting import listed
+
+        _print(dict(MIXES), options.json, listed(MIXES))
+        return
+    chosen = mix(options.mix)
+    _calm_tensorflow()
+    from kfkd.augmenting import draw_mix as verb
+
+    given = vars(options)
+    passed = ("out", "faces", "draws", "seed", "quiet")
+    made = verb(chosen, options.data, **{key: given[key] for key in passed})
+    _print(made.as_dict(), options.json, made.table())
 
 
 def compare(options: Namespace) -> None:
@@ -137,8 +171,31 @@ def predict(options: Namespace) -> None:
     from kfkd.runs import finished_run
 
     run = finished_run(options.folder)
-    faces = as_faces(options.data, options.part, options.quiet)
-    print(write_predictions(options.out, faces, run.predict(faces.images)))
+    faces = as_faces(options.data, options.part, options.quiet, run.frame)
+    print(write_predictions(options.out, faces, run.predict(faces.images), run.skeleton))
+
+
+def detect(options: Namespace) -> None:
+    """Finds faces and keypoints in photos or a video."""
+    if bool(options.photos) == (options.video is not None):
+        raise KfkdError("kfkd detect wants photos, or --video SOURCE")
+    _calm_tensorflow()
+    given = vars(options)
+    passed = ("faces", "least_score", "refine", "batch_size", "quiet")
+    settings = {**{key: given[key] for key in passed}, "boxes": options.box}
+    settings["detector"] = options.detector or ("box" if options.box else "mtcnn")
+    if options.video is not None:
+        from kfkd.detecting_video import detect_video
+
+        made = detect_video(options.folder, options.video, options.out or "kfkd-detect", **settings)
+        _print(made.as_dict(), options.json, _figures(made.as_dict()))
+        return
+    from kfkd.detecting import detect as verb
+    from kfkd.detections import summary, table
+
+    found = verb(options.folder, options.photos, out=options.out, **settings)
+    _print([photo.as_dict() for photo in found], options.json, table(found))
+    say(summary(found), options.quiet)
 
 
 def submit(options: Namespace) -> None:
@@ -165,6 +222,22 @@ def explore(options: Namespace) -> None:
 
     found = verb(options.data, options.out, quiet=options.quiet)
     _print(found.summary, options.json, found.table())
+
+
+def data(options: Namespace) -> None:
+    """Lists data sets, or downloads one."""
+    from kfkd.datasets import data_set, data_table, data_text, download_data, list_data
+
+    if options.name is None:
+        if options.out:
+            raise KfkdError("--out wants the NAME of a data set")
+        _print(list_data(), options.json, data_table())
+    elif options.out:
+        folder = str(download_data(options.name, options.out, options.quiet))
+        _print({"name": options.name, "folder": folder}, options.json, folder)
+    else:
+        row = data_set(options.name)
+        _print(row, options.json, data_text(row))
 
 
 def synthetic(options: Namespace) -> None:
@@ -197,6 +270,40 @@ def bench_precision(options: Namespace) -> None:
 
     figures = verb(options.name, options.batch_size, quiet=options.quiet)
     _print(figures, options.json, _figures(figures))
+
+
+def bench_augment(options: Namespace) -> None:
+    """Times augmentation."""
+    entry(options.model)
+    _calm_tensorflow()
+    from kfkd.bench_augment import bench_augment as verb
+
+    given = vars(options)
+    passed = ("mixes", "precision", "rounds", "quiet")
+    figures = verb(options.model, **{key: given[key] for key in passed})
+    _print(figures, options.json, _figures(figures))
+
+
+def bench_detect(options: Namespace) -> None:
+    """Times the way from photos to keypoints."""
+    entry(options.model)
+    _calm_tensorflow()
+    from kfkd.bench_detect import bench_detect as verb
+    from kfkd.bench_detect import figures_table
+
+    given = vars(options)
+    passed = ("photos", "detectors", "model", "rounds", "most", "quiet")
+    figures = verb(**{key: given[key] for key in passed})
+    _print(figures, options.json, figures_table(figures))
+
+
+def bench_crops(options: Namespace) -> None:
+    """Measures a crop rule."""
+    _calm_tensorflow()
+    from kfkd.bench_crops import bench_crops as verb
+
+    found = verb(options.data, options.detectors, options.out, options.quiet)
+    _print(found, options.json, _figures(found))
 
 
 def demo(options: Namespace) -> None:

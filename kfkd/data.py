@@ -12,14 +12,23 @@ from kfkd.faces import FaceSet, image_groups
 from kfkd.skeletons import KAGGLE_15, Skeleton
 
 
-def as_faces(data: Any = None, part: str = "train", quiet: bool = False) -> FaceSet:
+def as_faces(
+    data: Any = None,
+    part: str = "train",
+    quiet: bool = False,
+    frame: tuple[int, int, int] | None = None,
+) -> FaceSet:
     """Faces of whatever a user names.
 
     Args:
-        data: a `FaceSet`; a path of Kaggle's files; "synthetic"; uint8 images (n, h, w, c) or
-            (n, h, w); None = where Kaggle's files usually are, else built-in faces.
+        data: a `FaceSet`; a path of Kaggle's files or of photos, also as "NAME:PATH" or
+            "NAME:PATH?size=96x96&channels=1&margin=0.25", see `kfkd.load_faces`; "synthetic";
+            uint8 images (n, h, w, c) or (n, h, w); None = where Kaggle's files usually are, else
+            built-in faces.
         part: "train" or "test", where files hold both.
         quiet: no progress.
+        frame: (height, width, channels) that faces of photos get where `data` does not say; None =
+            the data set's usual.
 
     Returns:
         The faces.
@@ -31,8 +40,13 @@ def as_faces(data: Any = None, part: str = "train", quiet: bool = False) -> Face
         return data
     if isinstance(data, np.ndarray):
         return faces_of_images(data)
-    from kfkd.pipelines.sources import load_faces
+    from kfkd.pipelines.sources import load_faces, named_photos
 
+    if isinstance(data, str | Path) and (named := named_photos(str(data))):
+        name, place, options = named
+        if frame:
+            options = {"size": frame[:2], "channels": frame[2], **options}
+        return load_faces(name, place, quiet=quiet, **{"part": part, **options})
     if isinstance(data, str) and data == "synthetic":
         return load_faces("synthetic", part=part, quiet=quiet)
     if data is not None and not isinstance(data, str | Path):

@@ -40,6 +40,10 @@ class RunError(KfkdError):
     """A run folder is missing, unfinished, broken, or was made with other settings."""
 
 
+class WeightsError(KfkdError):
+    """Pre-trained weights cannot be had; the message says how to get them."""
+
+
 class UnknownName(KfkdError):
     """A name is not registered; the message lists the nearest known ones.
 

@@ -90,7 +90,13 @@ def evaluate(
         True
     """
     run = finished_run(run)
-    faces = as_faces(data if data is not None else own_data(run), quiet=quiet)
+    faces = as_faces(own_data(run) if data is None else data, quiet=quiet, frame=run.frame)
+    if faces.skeleton.points != run.skeleton.points:
+        raise DataError(
+            f"{run.folder} predicts the {len(run.skeleton)} keypoints of {run.skeleton.name}, the "
+            f"data has {len(faces.skeleton)} of {faces.skeleton.name}, or others, or in another "
+            f"order: {', '.join(faces.skeleton.points[:5])}, …"
+        )
     if part == "validation":
         faces = validation_faces(run, faces)
     elif part != "all":

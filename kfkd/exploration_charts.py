@@ -146,7 +146,7 @@ def _point_colours(count: int) -> list[Any]:
 def _mean_image(axes: Axes, faces: FaceSet) -> None:
     image = np.zeros(faces.images.shape[1:])
     for start in range(0, len(faces), 512):
-        image += faces.images[start : start + 512].sum(axis=0, dtype=np.int64)
+        image += np.asarray(faces.images[start : start + 512]).sum(axis=0, dtype=np.int64)
     axes.imshow(image.mean(axis=2) / len(faces), cmap="gray")
     axes.set_axis_off()
 

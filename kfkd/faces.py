@@ -19,15 +19,18 @@ class FaceSet:
     """A set of face images with their keypoints.
 
     Args:
-        images: uint8 (n, h, w, c).
+        images: uint8 (n, h, w, c); of large sets of photos `LazyImages`, which `np.asarray` turns
+            into pixels, and a slice of which into a slice of the pixels.
         keypoints: float32 (n, k, 2), (x, y) in pixels of the image, origin at the centre of the
             top-left pixel; NaN = not labelled.
         skeleton: names the k keypoints.
-        source: (n,) str, who labelled the row: "full" or "four_point" on Kaggle's data.
+        source: (n,) str, who labelled the row: "full" or "four_point" on Kaggle's data, else the
+            data set's name.
         group: uint64 (n,), equal for images that must stay on one side of a split.
         ids: int64 (n,), the row number (from 1) or Kaggle's ImageId.
         origin: where the faces come from: "kaggle", "synthetic", ….
-        path: file or folder they were read from, "" for built-in faces.
+        path: file or folder they were read from, of photos with what was asked of their crops
+            ("ibug:/data/ibug?size=224x224&channels=3"), "" for built-in faces.
         notes: warnings of the reader, one sentence each.
 
     Raises:
@@ -84,9 +87,15 @@ class FaceSet:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with any pixel, label, id or group."""
+        """16 hexadecimal digits that change with any pixel, label, id or group.
+
+        Lazy images count by their files' contents and their crops.
+        """
         digest = hashlib.sha256()
-        for array in (self.images, self.keypoints, self.ids, self.group):
+        if not isinstance(self.images, np.ndarray):
+            digest.update(self.images.fingerprint)
+        pixels = [self.images] if isinstance(self.images, np.ndarray) else []
+        for array in (*pixels, self.keypoints, self.ids, self.group):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
@@ -99,8 +108,11 @@ def image_groups(images: np.ndarray) -> np.ndarray:
         images: uint8 (n, h, w, c).
 
     Returns:
-        uint64 (n,): a digest of the pixels, so a group's number is the same in every file.
+        uint64 (n,): a digest of the pixels, so a group's number is the same in every file; of lazy
+        images one of their files' contents and their crops.
     """
+    if not isinstance(images, np.ndarray):
+        return images.groups
     digests = (
         hashlib.blake2b(np.ascontiguousarray(i).data, digest_size=8).digest() for i in images
     )

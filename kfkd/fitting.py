@@ -16,15 +16,20 @@ import numpy as np
 
 from kfkd.catalogue import build
 from kfkd.checkpoints import Checkpoint, saved_epoch
-from kfkd.codecs import Coordinates
-from kfkd.errors import RunError
+from kfkd.codecs import Codec
+from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.losses import LOSSES, PixelRMSE
-from kfkd.pipelines.batches import epoch_order, evaluation_batches, training_batches
+from kfkd.pipelines.batches import (
+    epoch_order,
+    evaluation_batches,
+    evaluation_size,
+    training_batches,
+)
+from kfkd.pipelines.lazy_batches import telling_failures
 from kfkd.progress import Ticker, epoch_line, say
 from kfkd.registry import Phase, Recipe
 
-_VALIDATION_BATCH = 256
 _LOGGED = ("loss", "rmse", "val_loss", "val_rmse")
 
 
@@ -53,7 +58,7 @@ class Job:
     name: str
     subset: str
     recipe: Recipe
-    codec: Coordinates
+    codec: Codec
     seed: int
     precision: str
     options: dict[str, Any]
@@ -123,29 +128,34 @@ def _fit_phase(
     if first >= end or checkpoint.stopped:
         _end_early(watchers, checkpoint, model)
         return
-    model.fit(
-        _batches(job, first, end),
-        steps_per_epoch=steps_per_epoch(job),
-        initial_epoch=first,
-        epochs=end,
-        validation_data=_validation(job),
-        callbacks=[log, *watchers, *job.callbacks, checkpoint],
-        shuffle=False,
-        verbose=0,
-    )
+    with telling_failures(job.train.images, job.validation.images):
+        model.fit(
+            _batches(job, first, end),
+            steps_per_epoch=steps_per_epoch(job),
+            initial_epoch=first,
+            epochs=end,
+            validation_data=_validation(job),
+            callbacks=[log, *watchers, *job.callbacks, checkpoint],
+            shuffle=False,
+            verbose=0,
+        )
 
 
 def _freeze(model: keras.Model, unfreeze: int | None) -> None:
     if any(layer.name == "backbone" for layer in model.layers):
-        layers = model.get_layer("backbone").layers
-        for i, layer in enumerate(layers):
-            layer.trainable = unfreeze is None or i >= len(layers) - unfreeze
+        backbone = model.get_layer("backbone")
+        backbone.trainable = unfreeze != 0
+        for i, layer in enumerate(backbone.layers):
+            layer.trainable = unfreeze is None or i >= len(backbone.layers) - unfreeze
+    elif unfreeze is not None:
+        raise KfkdError(f"{model.name} has no layer called 'backbone' of which to train a part")
 
 
 def _compile(job: Job, model: keras.Model, phase: Phase) -> None:
     optimizer = keras.optimizers.get(job.recipe.optimizer)
     optimizer.learning_rate = phase.learning_rate or job.recipe.learning_rate
-    model.compile(optimizer=optimizer, loss=LOSSES[job.recipe.loss], metrics=[PixelRMSE(job.codec)])
+    loss = job.codec.loss(LOSSES[job.recipe.loss])
+    model.compile(optimizer=optimizer, loss=loss, metrics=[PixelRMSE(job.codec)])
 
 
 def _watchers(job: Job) -> list[keras.callbacks.Callback]:
@@ -202,7 +212,8 @@ def _batches(job: Job, first: int, end: int) -> Any:
 def _validation(job: Job) -> Any:
     if not len(job.validation):
         return None
-    return evaluation_batches(job.validation, _VALIDATION_BATCH, subset=job.subset, codec=job.codec)
+    size = evaluation_size(job.validation.images.shape[1:])
+    return evaluation_batches(job.validation, size, subset=job.subset, codec=job.codec)
 
 
 class EpochLog(keras.callbacks.Callback):

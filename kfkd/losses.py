@@ -8,23 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kfkd.codecs import Coordinates
-
-
-def masked_errors(target: Any, output: Any) -> tuple[Any, Any]:
-    """Differences with zeros where there is no label.
-
-    Args:
-        target: (n, m), NaN = not labelled.
-        output: (n, m).
-
-    Returns:
-        The differences (n, m) in float32 and the number of labels, at least 1.
-    """
-    target, output = ops.cast(target, "float32"), ops.cast(output, "float32")
-    known = ops.logical_not(ops.isnan(target))
-    errors = ops.where(known, ops.where(known, target, 0.0) - output, 0.0)
-    return errors, ops.maximum(ops.sum(ops.cast(known, "float32")), 1.0)
+from kfkd.codecs import Codec
+from kfkd.map_losses import MAP_LOSSES, masked_errors
 
 
 def masked_mse(target: Any, output: Any) -> Any:
@@ -52,11 +37,32 @@ def masked_huber(target: Any, output: Any, delta: float = 1.0) -> Any:
     return ops.sum(inner * (size - 0.5 * inner)) / count
 
 
+def masked_wing(target: Any, output: Any, width: float = 10.0, curvature: float = 2.0) -> Any:
+    """Wing loss over the labelled values: a logarithm for small errors, linear for large ones.
+
+    After Feng et al., "Wing loss for robust facial landmark localisation with convolutional neural
+    networks" (2018), with its numbers, which are meant for targets in pixels.
+
+    Args:
+        target: (n, m), NaN = not labelled.
+        output: (n, m).
+        width: error up to which the logarithm reaches, in units of the target.
+        curvature: the smaller, the steeper at zero.
+    """
+    errors, count = masked_errors(target, output)
+    size = ops.absolute(errors)
+    # Both parts meet at `width`; the logarithm's argument stops there to keep gradients finite.
+    inner = width * ops.log1p(ops.minimum(size, width) / curvature)
+    return ops.sum(inner + ops.maximum(size - width, 0.0)) / count
+
+
 LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {
     "mse": masked_mse,
     "rmse": masked_rmse,
     "mae": masked_mae,
     "huber": masked_huber,
+    "wing": masked_wing,
+    **MAP_LOSSES,
 }
 """Losses by the name that a recipe gives."""
 
@@ -69,15 +75,15 @@ class PixelRMSE(keras.metrics.Metric):
         name: the metric's name in logs.
     """
 
-    def __init__(self, codec: Coordinates, name: str = "rmse") -> None:
+    def __init__(self, codec: Codec, name: str = "rmse") -> None:
         super().__init__(name=name, dtype="float32")
         self.codec = codec
         self.squares = self.add_variable((), "zeros", name="squares")
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch: `y_true`, `y_pred` (n, m) as the codec encodes them."""
-        truth = ops.cast(self.codec.decode(ops.cast(y_true, "float32")), "float32")
+        """Adds a batch: `y_true` as the codec's batches carry it, `y_pred` the network's answer."""
+        truth = ops.cast(self.codec.truth(ops.cast(y_true, "float32")), "float32")
         errors, _ = masked_errors(truth, self.codec.decode(ops.cast(y_pred, "float32")))
         known = ops.cast(ops.logical_not(ops.isnan(truth)), "float32")
         self.squares.assign_add(ops.sum(ops.square(errors)))

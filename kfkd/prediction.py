@@ -12,6 +12,7 @@ from kfkd.data import as_faces
 from kfkd.faces import FaceSet
 from kfkd.files import replacing
 from kfkd.runs import Run, finished_run
+from kfkd.skeletons import Skeleton
 
 
 def predict(
@@ -39,20 +40,25 @@ def predict(
         >>> kfkd.predict(run, faces.images[:4]).shape
         (4, 15, 2)
     """
-    return finished_run(run).predict(as_faces(data, part, quiet).images)
+    run = finished_run(run)
+    return run.predict(as_faces(data, part, quiet, run.frame).images)
 
 
-def write_predictions(path: str | Path, faces: FaceSet, predicted: np.ndarray) -> Path:
+def write_predictions(
+    path: str | Path, faces: FaceSet, predicted: np.ndarray, skeleton: Skeleton | None = None
+) -> Path:
     """Writes keypoints as a CSV: id, then x and y of each keypoint in pixels; empty = none.
 
     Args:
         path: the file to write.
         faces: give ids and names.
         predicted: (n, k, 2) in pixels.
+        skeleton: names the predicted keypoints; None = those of the faces.
     """
+    names = (skeleton or faces.skeleton).columns
     with replacing(path) as beside, beside.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", *faces.skeleton.columns])
+        writer.writerow(["id", *names])
         for row, points in zip(faces.ids, predicted.reshape(len(faces), -1), strict=True):
             writer.writerow([row, *("" if np.isnan(v) else f"{v:.4f}" for v in points)])
     return Path(path)

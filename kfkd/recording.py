@@ -11,6 +11,7 @@ from typing import Any
 
 from kfkd.errors import KfkdError, RunError
 from kfkd.files import read_json, write_json, write_text
+from kfkd.fine_tuning import fine_tuning_flags
 from kfkd.registry import entry
 from kfkd.runs import Run, finished_run
 
@@ -41,9 +42,12 @@ def training_command(run: Run) -> str:
         told["augment"] = recipe["augment"] or "none"
     if settings.get("split_seed") is not None:
         told["split_seed"] = settings["split_seed"]
+    if "phases" in other:
+        told |= fine_tuning_flags(recipe)
     if isinstance(options.get("weights"), str):
         told["weights"] = options.pop("weights")
-    untold = [key for key in other if key not in (*told, "copies")] + list(options)
+    known = (*told, "copies", *(["phases"] if "fine_tune" in told else []))
+    untold = [key for key in other if key not in known] + list(options)
     if settings["augment"]:
         untold.append(f"augment={settings['augment']}")
     if untold:

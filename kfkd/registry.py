@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
-from kfkd.codecs import Coordinates
+from kfkd.codecs import Codec, Coordinates
 from kfkd.errors import KfkdError, UnknownName
+from kfkd.skeletons import IBUG_68, IMM_58, KAGGLE_15, Skeleton
 
 if TYPE_CHECKING:
     import keras
@@ -82,12 +83,16 @@ class Entry:
     Args:
         name: how users call it.
         build: builder, `build(outputs, input_shape, **options)` → uncompiled Keras model that
-            takes pixels 0–255 and gives `outputs` numbers; pre-processing is inside the model.
+            takes pixels 0–255 and gives `outputs` numbers, or maps where the codec says so;
+            pre-processing is inside the model.
         family: the family of architectures, the name of its file.
         dataset: the data set it belongs to.
         subsets: keypoint subsets that are trained, a model each.
         params: expected parameter count (Keras total) by number of outputs.
+        trainable: expected count of trainable parameters by number of outputs, where the source
+            counts these: PyTorch leaves the moving statistics of batch normalisation out.
         input_shape: (h, w, c).
+        offline: the builder's options that give the same net without downloading its weights.
         recipe: how it is trained.
         codec: what its outputs mean.
         published: published scores by name, for example {"private": 1.73, "public": 2.13}.
@@ -101,9 +106,11 @@ class Entry:
     dataset: str = "kaggle"
     subsets: tuple[str, ...] = ("dense", "sparse")
     params: Mapping[int, int] = field(default_factory=dict)
+    trainable: Mapping[int, int] = field(default_factory=dict)
     input_shape: tuple[int, int, int] = (96, 96, 1)
+    offline: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
-    codec: Coordinates = field(default_factory=Coordinates)
+    codec: Codec = field(default_factory=Coordinates)
     published: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
     mistakes: tuple[str, ...] = ()
@@ -112,6 +119,14 @@ class Entry:
     def summary(self) -> str:
         """First line of the builder's docstring."""
         return (inspect.getdoc(self.build) or "").partition("\n")[0]
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The keypoints of its data set; Kaggle's where the set is not one of the zoo's."""
+        return _SKELETONS.get(self.dataset, KAGGLE_15)
+
+
+_SKELETONS = {"imm": IMM_58, "ibug": IBUG_68, "youtube_faces": IBUG_68}
 
 
 _ENTRIES: dict[str, Entry] = {}

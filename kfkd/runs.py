@@ -5,20 +5,24 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kfkd.codecs import Coordinates, codec_from
+from kfkd.codecs import Codec, codec_from
+from kfkd.crops import CropRule, rule_from
 from kfkd.errors import KfkdError, RunError
 from kfkd.files import read_json, replacing, write_json
-from kfkd.skeletons import SKELETONS, Skeleton
+from kfkd.pipelines.batches import evaluation_size
+from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
 
 if TYPE_CHECKING:
     import keras
 
 RECORD = "run.json"
+_HELD = 2**26  # numbers of network outputs held at once, 256 MB
 _WANTED = {
     **dict.fromkeys(("model", "status", "skeleton"), str),
     **dict.fromkeys(("settings", "data", "split", "subsets"), dict),
@@ -55,7 +59,17 @@ class Run:
     @property
     def skeleton(self) -> Skeleton:
         """What its keypoints are called."""
+        if "keypoints" in self.record:
+            return skeleton_from(self.record["keypoints"])
         return SKELETONS[self.record["skeleton"]]
+
+    @property
+    def frame(self) -> tuple[int, int, int] | None:
+        """(height, width, channels) of the images it learned from, where run.json tells."""
+        match self.record["data"].get("image"):
+            case [int(height), int(width), int(channels)]:
+                return height, width, channels
+        return None
 
     @property
     def subsets(self) -> tuple[str, ...]:
@@ -82,9 +96,22 @@ class Run:
             self._models[subset] = load_model(self.folder / f"{subset}.keras")
         return self._models[subset]
 
-    def codec(self, subset: str) -> Coordinates:
+    def codec(self, subset: str) -> Codec:
         """What the outputs of a subset's model mean."""
         return codec_from(self.record["subsets"][subset]["codec"])
+
+    @property
+    def crop_rule(self) -> CropRule:
+        """How faces of photos are cropped for the run's models: as in the data they learned from.
+
+        Raises:
+            KfkdError: when run.json describes none and its data set has none.
+        """
+        from kfkd.pipelines.crop_rules import crop_rule
+
+        if "crop" in self.record:
+            return rule_from(self.record["crop"])
+        return crop_rule(self.record["data"]["origin"])
 
     def history(self) -> dict[str, list[dict[str, float]]]:
         """Rows of history.csv by subset: epoch, losses, RMSEs in pixels, learning rate, seconds."""
@@ -105,13 +132,13 @@ class Run:
         return np.array(self.record["mean_face"][source], np.float32)
 
     def predict(
-        self, images: np.ndarray, batch_size: int = 256, subset: str | None = None
+        self, images: np.ndarray, batch_size: int | None = None, subset: str | None = None
     ) -> np.ndarray:
         """Keypoints of face images; NaN for keypoints that no model of the run predicts.
 
         Args:
             images: uint8 (n, h, w, c), as large as the run's training images.
-            batch_size: images a step.
+            batch_size: images a step; None = as many as fit, fewer of large images.
             subset: only this subset's model; None = all of the run's.
 
         Returns:
@@ -125,7 +152,7 @@ class Run:
             found[:, list(self.skeleton.subset(name))] = self._predict_one(name, images, batch_size)
         return found
 
-    def _predict_one(self, subset: str, images: np.ndarray, batch_size: int) -> np.ndarray:
+    def _predict_one(self, subset: str, images: np.ndarray, batch_size: int | None) -> np.ndarray:
         model = self.model(subset)
         if np.shape(images)[1:] != model.input_shape[1:]:
             raise RunError(
@@ -134,8 +161,24 @@ class Run:
             )
         if not len(images):
             return np.empty((0, len(self.skeleton.subset(subset)), 2), np.float32)
-        outputs = model.predict(images, batch_size=batch_size, verbose=0)
-        if broken := int(np.count_nonzero(~np.isfinite(outputs).all(axis=1))):
+        # Maps of all images at once would not fit into memory; coordinates always do.
+        size = batch_size or evaluation_size(model.input_shape[1:])
+        # Lazy images come into memory in the same parts, an array's are there anyway.
+        held = [model.output_shape[1:]]
+        held += [] if isinstance(images, np.ndarray) else [model.input_shape[1:]]
+        few = max(1, _HELD // (size * max(map(prod, held)))) * size
+        parts = (np.asarray(images[i : i + few]) for i in range(0, len(images), few))
+        return np.concatenate([self._answer(subset, part, size) for part in parts])
+
+    def _answer(self, subset: str, images: np.ndarray, batch_size: int) -> np.ndarray:
+        model = self.model(subset)
+        if len(images) <= batch_size:
+            # `predict` sets up an input pipeline, which takes a hundred times as long as a face.
+            outputs = np.asarray(model.predict_on_batch(images))
+        else:
+            outputs = model.predict(images, batch_size=batch_size, verbose=0)
+        finite = np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
+        if broken := int(np.count_nonzero(~finite)):
             raise RunError(f"{self.folder}: the model of {subset} fails on {broken} images: NaN")
         return np.asarray(self.codec(subset).decode(outputs))
 
@@ -151,6 +194,8 @@ def load_model(path: Path) -> keras.Model:
         RunError: when the file is absent or is not a Keras model.
     """
     import keras
+
+    import kfkd.models.hub_layer  # noqa: F401  (Keras finds the layer by its registered name)
 
     if not path.is_file():
         raise RunError(f"{path} is absent; train the run to its end first")
@@ -216,6 +261,11 @@ def check_record(record: Any, path: Path) -> None:
         _check_parts(record, _WANTED_FINISHED, path)
         _check_parts(record["split"], _WANTED_SPLIT, path)
     skeleton = SKELETONS.get(record["skeleton"])
+    if "keypoints" in record:
+        try:
+            skeleton = skeleton_from(record["keypoints"])
+        except KfkdError as error:
+            raise RunError(f"{path}: {error}") from error
     if skeleton is None:
         raise RunError(f"{path} names an unknown skeleton. Received: {record['skeleton']!r}")
     known = {"all", *skeleton.subsets}

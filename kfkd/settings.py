@@ -9,7 +9,8 @@ from typing import Any
 
 from kfkd.augment import Mix, mix
 from kfkd.errors import KfkdError, UnknownName
-from kfkd.registry import Entry, Phase, Plateau, Recipe
+from kfkd.heatmaps import Heatmap
+from kfkd.registry import Entry, Phase, Plateau, Recipe, entry
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -110,6 +111,7 @@ def check(settings: Settings) -> None:
         KfkdError: naming the setting, what was received and what was wanted.
     """
     from kfkd.losses import LOSSES
+    from kfkd.map_losses import MAP_LOSSES
 
     recipe = settings.recipe
     whole, real = _is_whole, _is_real
@@ -123,6 +125,7 @@ def check(settings: Settings) -> None:
             "a whole number from 0, or None",
         ),
         "copies": (isinstance(recipe.copies, bool), "True or False"),
+        "phases": (_are_phases(recipe.phases), "a tuple of kfkd.registry.Phase"),
         "plateau": (isinstance(recipe.plateau, Plateau | None), "a kfkd.registry.Plateau, or None"),
         "optimizer": (isinstance(recipe.optimizer, str), "the name of a Keras optimiser"),
     }
@@ -140,8 +143,23 @@ def check(settings: Settings) -> None:
         raise UnknownName("precision", settings.precision, list(PRECISIONS))
     if recipe.loss not in LOSSES:
         raise UnknownName("loss", recipe.loss, list(LOSSES))
+    if recipe.loss in MAP_LOSSES and not isinstance(entry(settings.model).codec, Heatmap):
+        raise KfkdError(
+            f"the loss {recipe.loss} wants a model that answers with heatmaps. "
+            f"Received: {settings.model}, which answers with coordinates"
+        )
     if recipe.optimizer.lower() not in _optimizers():
         raise UnknownName("optimizer", recipe.optimizer, _optimizers())
+
+
+def _are_phases(value: Any) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(phase, Phase)
+        and _is_whole(phase.epochs, 1)
+        and (phase.unfreeze is None or _is_whole(phase.unfreeze, 0))
+        and (phase.learning_rate is None or _is_real(phase.learning_rate, 1e-30))
+        for phase in value
+    )
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from kfkd.errors import UnknownName
+from kfkd.errors import KfkdError, UnknownName
+from kfkd.point_names import IBUG_POINTS, IMM_POINTS, KAGGLE_POINTS
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,17 @@ class Skeleton:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The skeleton as run.json keeps it."""
+        return {
+            "name": self.name,
+            "points": list(self.points),
+            "swaps": [list(pair) for pair in self.swaps],
+            "groups": {name: list(points) for name, points in self.groups.items()},
+            "subsets": {name: list(points) for name, points in self.subsets.items()},
+            "normaliser": list(self.normaliser) if self.normaliser else None,
+        }
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -71,30 +84,12 @@ def swaps_by_name(points: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((left, right) for left, right in mirrored.items() if right is not None)
 
 
-_KAGGLE_POINTS = (
-    "left_eye_center",
-    "right_eye_center",
-    "left_eye_inner_corner",
-    "left_eye_outer_corner",
-    "right_eye_inner_corner",
-    "right_eye_outer_corner",
-    "left_eyebrow_inner_end",
-    "left_eyebrow_outer_end",
-    "right_eyebrow_inner_end",
-    "right_eyebrow_outer_end",
-    "nose_tip",
-    "mouth_left_corner",
-    "mouth_right_corner",
-    "mouth_center_top_lip",
-    "mouth_center_bottom_lip",
-)
-
 _DENSE = (0, 1, 10, 14)
 
 KAGGLE_15 = Skeleton(
     name="KAGGLE_15",
-    points=_KAGGLE_POINTS,
-    swaps=swaps_by_name(_KAGGLE_POINTS),
+    points=KAGGLE_POINTS,
+    swaps=swaps_by_name(KAGGLE_POINTS),
     groups={
         "eyes": (0, 1, 2, 3, 4, 5),
         "brows": (6, 7, 8, 9),
@@ -106,4 +101,94 @@ KAGGLE_15 = Skeleton(
 )
 """Kaggle's 15 keypoints; "left" is the person's left, the right-hand side of the picture."""
 
-SKELETONS: Mapping[str, Skeleton] = {KAGGLE_15.name: KAGGLE_15}
+IMM_58 = Skeleton(
+    name="IMM_58",
+    points=IMM_POINTS,
+    swaps=swaps_by_name(IMM_POINTS),
+    groups={
+        "contour": tuple(range(13)),
+        "eyes": tuple(range(13, 29)),
+        "brows": tuple(range(29, 39)),
+        "mouth": tuple(range(39, 47)),
+        "nose": tuple(range(47, 58)),
+    },
+    subsets={"nose": (IMM_POINTS.index("nose_tip"),)},
+    normaliser=(IMM_POINTS.index("right_eye_outer_corner"), 13),
+)
+"""The 58 keypoints of the IMM Face Database."""
+
+IBUG_68 = Skeleton(
+    name="IBUG_68",
+    points=IBUG_POINTS,
+    swaps=swaps_by_name(IBUG_POINTS),
+    groups={
+        "contour": tuple(range(17)),
+        "brows": tuple(range(17, 27)),
+        "nose": tuple(range(27, 36)),
+        "eyes": tuple(range(36, 48)),
+        "mouth": tuple(range(48, 68)),
+    },
+    subsets={"nose": (IBUG_POINTS.index("nose_tip"),)},
+    normaliser=(36, 45),
+)
+"""The 68 keypoints of iBUG 300-W, which YouTube Faces uses too."""
+
+SKELETONS: Mapping[str, Skeleton] = {s.name: s for s in (KAGGLE_15, IMM_58, IBUG_68)}
+
+OWN = "own"
+"""How a skeleton of a user's own keypoints is called; its points say all."""
+
+
+def own_skeleton(points: Sequence[str]) -> Skeleton:
+    """The skeleton of a user's own keypoints.
+
+    Args:
+        points: their names; a mirror image exchanges those that differ in `left` and `right` only.
+
+    Returns:
+        The known skeleton with the same points in the same order where there is one, else one
+        called "own".
+
+    Raises:
+        KfkdError: when there are none, or a name is empty or there twice.
+
+    Example:
+        >>> own_skeleton(["left_eye", "right_eye", "nose"]).swaps
+        ((0, 1),)
+    """
+    points = tuple(points)
+    if not points or not all(points) or len(set(points)) < len(points):
+        raise KfkdError(f"keypoints want names, each once. Received: {', '.join(points) or 'none'}")
+    known = (s for s in SKELETONS.values() if s.points == points)
+    return next(known, Skeleton(name=OWN, points=points, swaps=swaps_by_name(points)))
+
+
+def skeleton_from(record: Any) -> Skeleton:
+    """The skeleton that `Skeleton.as_dict` wrote.
+
+    Args:
+        record: out of a JSON file, so it may hold anything.
+
+    Raises:
+        KfkdError: when it describes no skeleton.
+    """
+    try:
+        points = tuple(map(str, record["points"]))
+        own_skeleton(points)  # refuses names that are empty or there twice
+        normaliser = record["normaliser"] or ()
+        found = Skeleton(
+            name=str(record["name"]),
+            points=points,
+            swaps=tuple((int(a), int(b)) for a, b in record["swaps"]),
+            groups={str(k): tuple(map(int, v)) for k, v in record["groups"].items()},
+            subsets={str(k): tuple(map(int, v)) for k, v in record["subsets"].items()},
+            normaliser=(int(normaliser[0]), int(normaliser[1])) if normaliser else None,
+        )
+        used = [found.mirror, *found.groups.values(), *found.subsets.values(), normaliser]
+        if not all(0 <= i < len(points) for chosen in used for i in chosen):
+            raise ValueError("a keypoint's number is out of range")
+        if not all(found.subsets.values()):
+            raise ValueError("a subset has no keypoint")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise KfkdError(f"no skeleton: {error}. Received: {record!r:.200}") from error
+    return found

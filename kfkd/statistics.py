@@ -183,7 +183,8 @@ def brightness_contrast(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     bright, contrast = np.zeros(len(images)), np.zeros(len(images))
     for start in range(0, len(images), _CHUNK):
-        part = images[start : start + _CHUNK].reshape(len(images[start : start + _CHUNK]), -1)
+        part = np.asarray(images[start : start + _CHUNK])
+        part = part.reshape(len(part), -1)
         bright[start : start + _CHUNK] = part.mean(axis=1)
         contrast[start : start + _CHUNK] = part.std(axis=1)
     return bright, contrast
@@ -193,7 +194,7 @@ def grey_histogram(images: np.ndarray) -> np.ndarray:
     """How often each pixel value occurs: int64 (256,) over all of `images`, uint8 of any shape."""
     counts = np.zeros(256, np.int64)
     for start in range(0, len(images), _CHUNK):
-        counts += np.bincount(images[start : start + _CHUNK].ravel(), minlength=256)
+        counts += np.bincount(np.asarray(images[start : start + _CHUNK]).ravel(), minlength=256)
     return counts
 
 

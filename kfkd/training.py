@@ -22,6 +22,7 @@ from kfkd.progress import say
 from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, load_run, save_record
 from kfkd.settings import Settings, changed_recipe, check, chosen_mix, saved_recipe
+from kfkd.skeletons import SKELETONS, Skeleton
 from kfkd.trainer import Trainer, tidy
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ def train(
 
     Args:
         name: entry of the zoo, see `kfkd.list_models()`.
-        data: labelled faces, see `kfkd.load_faces`; None = where Kaggle's files usually are, else
-            built-in faces.
+        data: labelled faces, see `kfkd.load_faces`, or where they are: a path, "ibug:PATH" and so
+            on, whose faces get the size that the entry wants; None = where Kaggle's files usually
+            are, else built-in faces.
         subsets: "dense" (8 coordinates), "sparse" (22), "all" (30), or several, a model each;
             None = the entry's.
         epochs: at the most; None = the entry's, as are the following where None.
@@ -125,7 +127,7 @@ def train(
         raise KfkdError(f"training wants KERAS_BACKEND=tensorflow so far. Received: {backend}")
     if not one_op_at_a_time():
         say("TensorFlow was in use before this training: a rerun may differ slightly", quiet)
-    faces = as_faces(data, quiet=quiet)
+    faces = as_faces(data, quiet=quiet, frame=found.input_shape)
     for subset in settings.subsets:
         faces.skeleton.subset(subset)
     if mix and mix.frame.size not in (None, faces.images.shape[1:3]):
@@ -218,6 +220,7 @@ def _new_run(folder: Path, settings: Settings, faces: FaceSet, data: dict[str, A
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "settings": settings.plain(),
         "skeleton": faces.skeleton.name,
+        **_own_keypoints(faces.skeleton),
         "data": data,
         "split": {},
         "subsets": {},
@@ -233,9 +236,15 @@ def _data_facts(faces: FaceSet) -> dict[str, Any]:
         "origin": faces.origin,
         "path": faces.path,
         "fingerprint": faces.fingerprint,
+        "image": list(faces.images.shape[1:]),
         "rows": len(faces),
         "sources": {str(s): int((faces.source == s).sum()) for s in np.unique(faces.source)},
     }
+
+
+def _own_keypoints(skeleton: Skeleton) -> dict[str, Any]:
+    """What run.json must know of a skeleton that the package does not know by its name."""
+    return {} if SKELETONS.get(skeleton.name) == skeleton else {"keypoints": skeleton.as_dict()}
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -1,5 +1,29 @@
 """The zoo: a file a family; importing this registers every entry, without loading Keras."""
 
-from kfkd.models import alexnet, lenet, study, vgg
+from kfkd.models import (
+    alexnet,
+    applications,
+    hub,
+    imm58,
+    lenet,
+    nose,
+    resnet,
+    study,
+    unet,
+    vgg,
+    youtube,
+)
 
-__all__ = ["alexnet", "lenet", "study", "vgg"]
+__all__ = [
+    "alexnet",
+    "applications",
+    "hub",
+    "imm58",
+    "lenet",
+    "nose",
+    "resnet",
+    "study",
+    "unet",
+    "vgg",
+    "youtube",
+]

@@ -12,6 +12,13 @@ def unit_pixels(image: Any) -> Any:
     return keras.layers.Rescaling(1 / 255, name="unit_pixels")(image)
 
 
+def three_channels(image: Any) -> Any:
+    """Grey pictures as red, green and blue alike; colour stays as it is."""
+    if image.shape[-1] != 1:
+        return image
+    return keras.layers.Concatenate(name="rgb")([image] * 3)
+
+
 def conv_relu(
     x: Any, filters: int, kernel: int = 3, *, padding: str = "same", strides: int = 1
 ) -> Any:
@@ -31,6 +38,30 @@ def conv_leaky_norm(x: Any, filters: int, kernel: int = 3, *, slope: float = 0.1
     x = keras.layers.Conv2D(filters, kernel, padding="same", use_bias=False)(x)
     x = keras.layers.LeakyReLU(negative_slope=slope)(x)
     return keras.layers.BatchNormalization()(x)
+
+
+def conv_norm(
+    x: Any, filters: int, kernel: int = 3, *, strides: int = 1, names: tuple[str | None, ...] = ()
+) -> Any:
+    """Convolution without bias, padded alike on all sides, then batch norm: PyTorch's layout.
+
+    Args:
+        x: (n, h, w, c).
+        filters: of the convolution.
+        kernel: its side, odd.
+        strides: its step.
+        names: of the convolution and of the batch normalisation; () = Keras' own.
+    """
+    layers, (first, second) = keras.layers, names or (None, None)
+    padding = "same"
+    if strides > 1 and kernel > 1:
+        # Keras' own "same" pads on one side only where a step of 2 meets an even size.
+        padding, x = "valid", layers.ZeroPadding2D(kernel // 2)(x)
+    # Weights as torchvision draws them; momentum and epsilon are PyTorch's.
+    drawn = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+    settings = {"use_bias": False, "kernel_initializer": drawn, "name": first}
+    x = layers.Conv2D(filters, kernel, strides=strides, padding=padding, **settings)(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=second)(x)
 
 
 def dense_dropout(x: Any, units: int, activation: str | None, dropout: float) -> Any:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kfkd.errors import KfkdError
 from kfkd.lazy import keras
-from kfkd.models.blocks import conv_relu, conv_relu_norm, coordinates, dense_dropout
+from kfkd.models.backbones import application
+from kfkd.models.blocks import (
+    conv_relu,
+    conv_relu_norm,
+    coordinates,
+    dense_dropout,
+    three_channels,
+)
 from kfkd.registry import Phase, Recipe, register
 
 if TYPE_CHECKING:
@@ -151,29 +157,15 @@ def vgg16_transfer(
         An uncompiled model whose outputs are pixels; its backbone is the layer "backbone".
 
     Raises:
-        KfkdError: when the weights cannot be had.
+        WeightsError: when the weights cannot be had.
+        DataError: when the file does not hold the backbone's weights.
     """
     layers = keras.layers
     image = keras.Input(input_shape, name="image")
-    x = layers.Concatenate(name="rgb")([image] * 3) if input_shape[-1] == 1 else image
+    x = three_channels(image)
     if preprocess:
         # Caffe's order is blue, green, red; on grey pictures only the means matter.
         x = layers.Normalization(mean=(103.939, 116.779, 123.68), variance=(1.0, 1.0, 1.0))(x)
-    x = layers.Flatten()(_vgg16_backbone((*input_shape[:2], 3), weights)(x))
+    x = layers.Flatten()(application("VGG16", (*input_shape[:2], 3), weights)(x))
     x = layers.Dense(256, activation="relu")(x)
     return keras.Model(image, coordinates(x, outputs), name="vgg16_transfer")
-
-
-def _vgg16_backbone(shape: tuple[int, int, int], weights: str | None) -> Model:
-    try:
-        return keras.applications.VGG16(
-            include_top=False, weights=weights, input_shape=shape, name="backbone"
-        )
-    except Exception as error:
-        if weights is None:
-            raise
-        raise KfkdError(
-            f"VGG16 weights {weights!r} cannot be had ({error}); download "
-            "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 elsewhere and pass its path, "
-            "or pass weights=None"
-        ) from error

@@ -1,6 +1,7 @@
 """From a `FaceSet` to batches: order → gather → augment → encode → prefetch.
 
-The uint8 set is held once in memory, which is the cache; a shuffled epoch is a list of row
+The uint8 set is held once in memory, which is the cache (sets of photos too large for it are
+decoded batch by batch); a shuffled epoch is a list of row
 numbers, a function of seed and epoch alone, so training can go on from any epoch exactly as if it
 had never stopped. Pixels stay uint8 until the device has them.
 """
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.augment.applying import Augment
-from kfkd.codecs import Coordinates
+from kfkd.codecs import Codec, Coordinates
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
+from kfkd.pipelines.lazy_batches import AHEAD, gatherer, ordered_rows
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -63,7 +65,7 @@ def training_batches(
     batch_size: int,
     *,
     subset: str = "all",
-    codec: Coordinates | None = None,
+    codec: Codec | None = None,
     seed: int = 0,
     first_epoch: int = 0,
     epochs: int = 1,
@@ -102,33 +104,50 @@ def training_batches(
         )
     import tensorflow as tf
 
-    size = min(batch_size, len(faces))
-    orders = [epoch_order(len(faces), size, seed, epoch) for epoch in range(first_epoch, epochs)]
-    steps = np.arange(first_epoch * len(orders[0]), epochs * len(orders[0]), dtype=np.int32)
-    seeds = np.stack([np.full_like(steps, seed), steps], axis=1)
+    n, size = len(faces), min(batch_size, len(faces))
+    in_memory = isinstance(faces.images, np.ndarray)
     finish = _finisher(faces, subset, codec or Coordinates(), augment)
+    ahead = tf.data.AUTOTUNE if in_memory else AHEAD
+
+    def order(epoch: int) -> np.ndarray:
+        return epoch_order(n, size, seed, epoch)
+
     with tf.device("/cpu:0"):
-        rows = tf.data.Dataset.from_tensor_slices((np.concatenate(orders), seeds))
-        batches = rows.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        drawn = _listed_rows if in_memory else ordered_rows
+        rows = drawn(order, -(-n // size), seed, first_epoch, epochs)
+        batches = rows.map(finish, num_parallel_calls=ahead).prefetch(ahead)
         return batches.with_options(_own_threads())
 
 
+def _listed_rows(
+    order: Callable[[int], np.ndarray], steps: int, seed: int, first_epoch: int, epochs: int
+) -> tf.data.Dataset:
+    """What `ordered_rows` gives, all epochs listed beforehand."""
+    import tensorflow as tf
+
+    numbers = np.arange(first_epoch * steps, epochs * steps, dtype=np.int32)
+    seeds = np.stack([np.full_like(numbers, seed), numbers], axis=1)
+    orders = np.concatenate([order(epoch) for epoch in range(first_epoch, epochs)])
+    return tf.data.Dataset.from_tensor_slices((orders, seeds))
+
+
 def _finisher(
-    faces: FaceSet, subset: str, codec: Coordinates, augment: Hook | None
+    faces: FaceSet, subset: str, codec: Codec, augment: Hook | None
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]:
     import tensorflow as tf
 
+    gather = gatherer(faces.images)
     with tf.device("/cpu:0"):
-        images, keypoints = tf.constant(faces.images), tf.constant(faces.keypoints)
+        keypoints = tf.constant(faces.keypoints)
     chosen = list(faces.skeleton.subset(subset))
     if isinstance(augment, Augment):
         augment = _compiled(augment)
 
     def finish(rows: tf.Tensor, seed: tf.Tensor) -> tuple[Any, Any]:
-        batch, points = tf.gather(images, rows), tf.gather(keypoints, rows)
+        batch, points = gather(rows), tf.gather(keypoints, rows)
         if augment is not None:
             batch, points = augment(batch, points, seed)
-        return batch, codec.encode(tf.gather(points, chosen, axis=1))
+        return batch, codec.targets(tf.gather(points, chosen, axis=1))
 
     return finish
 
@@ -151,8 +170,17 @@ def _own_threads() -> tf.data.Options:
     return options
 
 
+def evaluation_size(image: tuple[int, ...]) -> int:
+    """Images a step where nothing learns: 256 of 96×96 pixels, fewer of larger ones.
+
+    Args:
+        image: (h, w, c).
+    """
+    return max(1, min(256, 256 * 96 * 96 // (image[0] * image[1])))
+
+
 def evaluation_batches(
-    faces: FaceSet, batch_size: int, *, subset: str = "all", codec: Coordinates | None = None
+    faces: FaceSet, batch_size: int, *, subset: str = "all", codec: Codec | None = None
 ) -> tf.data.Dataset:
     """Batches in the set's own order, never augmented; the last one may be smaller.
 
@@ -167,9 +195,14 @@ def evaluation_batches(
     """
     import tensorflow as tf
 
-    targets = (codec or Coordinates()).encode(
+    targets = (codec or Coordinates()).targets(
         faces.keypoints[:, list(faces.skeleton.subset(subset))]
     )
     with tf.device("/cpu:0"):
+        if not isinstance(faces.images, np.ndarray):
+            gather, held = gatherer(faces.images), tf.constant(np.asarray(targets))
+            rows = tf.data.Dataset.range(len(faces)).batch(batch_size)
+            batches = rows.map(lambda some: (gather(some), tf.gather(held, some)), AHEAD)
+            return batches.prefetch(AHEAD).with_options(_own_threads())
         batches = tf.data.Dataset.from_tensor_slices((faces.images, np.asarray(targets)))
         return batches.batch(batch_size).prefetch(tf.data.AUTOTUNE)

@@ -106,6 +106,46 @@ def cached_arrays(
     return arrays
 
 
+def kept_arrays(
+    key: str,
+    kind: str,
+    make: Callable[[], Arrays],
+    fits: Callable[[Mapping[str, np.ndarray]], bool],
+    note: Callable[[str], None] = lambda text: None,
+) -> Arrays:
+    """Arrays made of more than one file, from the cache where they are there.
+
+    Args:
+        key: 64 hexadecimal digits that change with whatever the arrays depend on.
+        kind: what they are and by which version, such as "photos-1".
+        make: makes them; its errors pass through and leave nothing behind.
+        fits: whether arrays from the cache are what `make` returns.
+        note: told, in one sentence, why nothing could be kept.
+
+    Returns:
+        The arrays by name.
+
+    Example:
+        >>> make = lambda: {"a": np.arange(3)}
+        >>> kept_arrays("0" * 64, "doc", make, lambda arrays: "a" in arrays)["a"].tolist()
+        [0, 1, 2]
+    """
+    try:
+        entry = cache_folder() / "arrays" / f"{key}-{kind}.npz"
+    except KfkdError as error:
+        note(f"not cached: {error}")
+        return make()
+    kept = _load(entry, fits)
+    if kept is not None:
+        return kept
+    arrays = make()
+    try:
+        _store(entry, arrays)
+    except KfkdError as error:
+        note(f"not cached: {error}")
+    return arrays
+
+
 def _state(file: Path) -> list[int]:
     """Size, time of writing, time of any change (which no program can set) and inode number."""
     try:

@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kfkd.errors import DataError, KfkdError, UnknownName
 from kfkd.faces import FaceSet
-from kfkd.pipelines.archives import Member, beside, find_member, wanted_files
+from kfkd.pipelines.archives import SINGLE_ZIP, Member, beside, find_member, wanted_files
 from kfkd.pipelines.cache import Arrays, cached_arrays
 from kfkd.pipelines.csv_pixels import PARSER_VERSION, SIDE
 from kfkd.pipelines.kaggle import ID_TABLE, TABLES, read_arrays, read_id_member
+from kfkd.pipelines.photo_sources import KINDS, Crop, load_photo_faces
+from kfkd.pipelines.source_text import photo_kind, photo_source
 from kfkd.pipelines.synthetic import MARKER, synthetic_faces, synthetic_test_faces
 from kfkd.progress import say
 from kfkd.skeletons import KAGGLE_15
@@ -34,6 +37,11 @@ def load_faces(
     part: str = "train",
     cache: bool = True,
     quiet: bool = False,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    margin: float | None = None,
+    lazy: bool | None = None,
 ) -> FaceSet:
     """Loads a data set.
 
@@ -41,16 +49,23 @@ def load_faces(
     folders and in `./data`; where there are none, built-in faces stand in, and stderr says so.
 
     Args:
-        name: "kaggle" or "synthetic" (built-in faces).
-        path: a folder with Kaggle's files or its single zip, or one such file.
-        part: "train", or "test": images without labels, ids = ImageId.
+        name: "kaggle", "synthetic" (built-in faces), or photos: "imm", "ibug", "pts",
+            "youtube_faces", "folder" (your own photos, a CSV names them and their keypoints).
+        path: a folder with Kaggle's files or its single zip, or one such file; the photos' folder.
+        part: "train", or "test": Kaggle's images without labels, ids = ImageId.
         cache: keep the parsed arrays, so that the next load takes a moment.
         quiet: write nothing to stderr: no notes, no progress.
+        size: (height, width) of faces of photos in pixels, None = the data set's usual.
+        channels: of faces of photos, 1 = grey, 3 = RGB; None = the data set's usual.
+        margin: share of a box's side added on each side of it, in photos with boxes; None = usual.
+        lazy: leave photos in their files until a batch wants them; None = where the pixels of all
+            would fill more than 512 MB.
 
     Returns:
-        n faces: images uint8 (n, 96, 96, 1), keypoints float32 (n, 15, 2) in pixels, NaN = not
-        labelled; source "full" or "four_point", judged by the labels (train) or by what the id
-        table beside asks for (test); notes = the reader's warnings.
+        n faces. Kaggle's: images uint8 (n, 96, 96, 1), keypoints float32 (n, 15, 2) in pixels, NaN
+        = not labelled; source "full" or "four_point", judged by the labels (train) or by what the
+        id table beside asks for (test). Photos': in the size asked for, with the data set's
+        skeleton; images are `LazyImages` where they are lazy. notes = the reader's warnings.
 
     Raises:
         DataError: when a file is absent or not as it should be; with file, row and column.
@@ -64,12 +79,19 @@ def load_faces(
     """
     if part not in TABLES:
         raise UnknownName("part of a data set", part, list(TABLES))
+    crop = Crop(size, channels, margin, lazy)
+    if name in KINDS:
+        if path is None:
+            raise DataError(f"{name} wants a path: where the photos lie")
+        return load_photo_faces(name, path, part, crop, cache, quiet)
+    if name in ("kaggle", "synthetic") and crop != Crop():
+        raise KfkdError(f"size, channels, margin and lazy are for photos. Received: {name!r}")
     if name == "synthetic":
         if path is not None:
             raise KfkdError(f"built-in faces lie nowhere. Received: path={str(path)!r}")
         return _built_in(part)
     if name != "kaggle":
-        raise UnknownName("data set", name, ["kaggle", "synthetic"])
+        raise UnknownName("data set", name, ["kaggle", "synthetic", *KINDS])
     place = Path(path) if path is not None else find_data()
     if place is None:
         say("no Kaggle files found: using built-in faces (give a path, or set KFKD_DATA)", quiet)
@@ -94,6 +116,29 @@ def find_data() -> Path | None:
         return Path(named)
     readable = (p for p in usual_places() if os.access(p, os.R_OK | os.X_OK) and p.is_dir())
     return next((place for place in readable if _is_the_competition(place)), None)
+
+
+def named_photos(text: str) -> tuple[str, str, dict[str, Any]] | None:
+    """The data set of photos that a text names, by its name or by what lies there.
+
+    Args:
+        text: "NAME:PATH", maybe with options, see `photo_source`; or a path.
+
+    Returns:
+        Name, path and options for `load_faces`; None where it is a path of something else.
+
+    Raises:
+        KfkdError: when an option is not known or makes no sense.
+    """
+    if named := photo_source(text):
+        return named
+    place = Path(text).expanduser()
+    kaggles = {SINGLE_ZIP, *TABLES.values()} | {t[: -len("csv")] + "zip" for t in TABLES.values()}
+    files = [place, *(place / name for name in kaggles)]
+    if any(file.name in kaggles and os.path.lexists(file) for file in files):
+        return None
+    kind = photo_kind(place)
+    return (kind, text, {}) if kind else None
 
 
 def usual_places(root: Path = Path("/"), here: Path = Path()) -> Iterator[Path]:

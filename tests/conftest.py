@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,39 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+def real_data(name: str) -> Path:
+    data = Path(os.environ.get("KFKD_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not (data / name).exists():
+        pytest.skip(f"no real data at {data / name}; set KFKD_TEST_DATA to a folder with it")
+    return data / name
+
+
 @pytest.fixture(scope="session")
 def kaggle_folder() -> Path:
     """The real Kaggle folder; tests that ask for it are marked `real`."""
-    data = Path(os.environ.get("KFKD_TEST_DATA") or ROOT.parent / "shared" / "data")
-    folder = data / "kaggle-fkd"
-    if not folder.is_dir():
-        pytest.skip(f"no real Kaggle data at {folder}; set KFKD_TEST_DATA to a folder with it")
-    return folder
+    return real_data("kaggle-fkd")
+
+
+@pytest.fixture(scope="session")
+def real_photos() -> Callable[[str], Path]:
+    """Folders of real photos by name; tests that ask for one are marked `real`."""
+    return real_data
+
+
+@pytest.fixture(scope="session")
+def layouts() -> Any:
+    """The helpers that write tiny data sets of photos in every layout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        import tiny_photos
+
+        return tiny_photos
+
+
+@pytest.fixture(scope="session")
+def imagenet_weights() -> Path:
+    """MobileNetV2 0.50's real weights under TF-Slim's names; tests with them are marked `real`."""
+    return real_data("weights/mobilenet_v2_050_96_imagenet.npz")
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +62,25 @@ def keras_ready() -> None:
     from kfkd.determinism import one_op_at_a_time
 
     assert one_op_at_a_time(), "an earlier test ran TensorFlow without asking for keras_ready"
+
+
+@pytest.fixture(scope="session")
+def slim(keras_ready: None) -> Any:
+    """The helpers that rebuild TF-Hub's modules; they run TensorFlow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        import slim_modules
+
+        return slim_modules
+
+
+@pytest.fixture(scope="session")
+def hub(slim: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """A cache of TF-Hub of this session's own; called with a module's name, it puts it in."""
+    cache = tmp_path_factory.mktemp("tfhub")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFHUB_CACHE_DIR", str(cache))
+        yield lambda name: slim.cached_module(cache, name)
 
 
 def tiny(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Any:

@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,9 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kfkd import metrics
+from kfkd.cli import parser
 from kfkd.codecs import Coordinates, codec_from
-from kfkd.errors import UnknownName
-from kfkd.losses import LOSSES, PixelRMSE, masked_huber
+from kfkd.errors import KfkdError, UnknownName
+from kfkd.losses import LOSSES, PixelRMSE, masked_huber, masked_wing
+from kfkd.map_losses import MAP_LOSSES
 
 pytestmark = pytest.mark.usefixtures("keras_ready")
 
@@ -17,6 +21,11 @@ NAN = float("nan")
 PIXELS = st.floats(-48, 144, width=32)
 LABELS = st.one_of(st.just(NAN), PIXELS)
 STUDY = Coordinates(offset=48.0, scale=48.0)
+SHARES = Coordinates(offset=(-0.5, -0.5), scale=(80.0, 60.0))
+OF_COORDINATES = [name for name in LOSSES if name not in MAP_LOSSES]
+
+
+WING_GAP = 10 - 10 * np.log(1 + 10 / 2)
 
 
 def by_hand(name, target, output):
@@ -30,6 +39,7 @@ def by_hand(name, target, output):
         "rmse": np.sqrt(np.mean(size**2)),
         "mae": np.mean(size),
         "huber": np.mean(np.where(size <= 1, size**2 / 2, size - 0.5)),
+        "wing": np.mean(np.where(size < 10, 10 * np.log(1 + size / 2), size - WING_GAP)),
     }[name]
 
 
@@ -58,8 +68,26 @@ def test_targets_are_x_and_y_in_turn():
     assert STUDY.outputs(15) == 30
 
 
+def test_targets_may_be_shares_of_width_and_height():
+    keypoints = np.float32([[[-0.5, 59.5], [79.5, NAN]]])
+    targets = np.asarray(SHARES.encode(keypoints))
+    np.testing.assert_allclose(targets, [[0, 1, 1, NAN]], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(SHARES.decode(targets)), keypoints, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scale": 0}, {"scale": (80, 0)}, {"scale": (1, 2, 3)}, {"offset": (1, NAN)}, {"offset": "1"}],
+)
+def test_numbers_that_scale_nothing_are_refused(wrong):
+    with pytest.raises(KfkdError, match="a codec wants finite numbers"):
+        Coordinates(**wrong)
+
+
 def test_a_codec_survives_its_config():
     assert codec_from(STUDY.config()) == STUDY
+    assert codec_from(json.loads(json.dumps(SHARES.config()))) == SHARES
+    assert codec_from({"codec": "coordinates", "offset": 0.0, "scale": 1.0}) == Coordinates()
     with pytest.raises(UnknownName, match="no codec is called 'heat'"):
         codec_from({"codec": "heat"})
 
@@ -67,7 +95,7 @@ def test_a_codec_survives_its_config():
 # Losses
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", OF_COORDINATES)
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_losses_are_the_mean_over_labelled_values(name, data):
@@ -77,7 +105,7 @@ def test_losses_are_the_mean_over_labelled_values(name, data):
     assert loss == pytest.approx(by_hand(name, target, output), rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", OF_COORDINATES)
 @pytest.mark.parametrize("unlabelled", ["none", "some", "all"])
 @pytest.mark.parametrize("exact", [False, True])
 def test_gradients_are_finite_and_nothing_where_nothing_is_labelled(name, unlabelled, exact):
@@ -112,6 +140,20 @@ def test_huber_is_squared_within_delta_and_linear_beyond():
     assert of(-3.0, 1.0) == pytest.approx(2.5)
     assert of(3.0, 2.0) == pytest.approx(2 * (3 - 1))
     assert of(1.5, 2.0) == pytest.approx(1.125)
+
+
+def test_wing_is_a_logarithm_within_its_width_and_linear_beyond():
+    def of(error):
+        return float(masked_wing(np.float32([[0.0]]), np.float32([[error]])))
+
+    assert of(1.0) == pytest.approx(10 * np.log(1.5))
+    assert of(-10.0) == pytest.approx(10 * np.log(6))
+    assert of(13.0) == pytest.approx(10 * np.log(6) + 3)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_command_line_knows_every_loss(name):
+    assert parser().parse_args(["train", "baseline", "--loss", name]).loss == name
 
 
 # The metric on the device

@@ -170,7 +170,7 @@ def test_a_stop_leaves_the_table_of_what_is_finished(done, faces, tmp_path, monk
     assert "Nothing was tested for significance" in text
     told = capsys.readouterr().err.splitlines()
     assert sum("seed 0" in line for line in told) == 1
-    with pytest.raises(RunError, match="other (data or )?settings"):
+    with pytest.raises(RunError, match=r"other (data or )?settings"):
         compare(faces, "tiny", **{**asked, "epochs": 2})
 
 

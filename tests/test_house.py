@@ -18,13 +18,23 @@ PACKAGES = {
     "submissions": "kfkd.submissions",
 }
 VOCABULARY = {
+    "kfkd.ced",
     "kfkd.codecs",
+    "kfkd.crop_maps",
+    "kfkd.crops",
     "kfkd.errors",
     "kfkd.faces",
     "kfkd.files",
+    "kfkd.gaussians",
+    "kfkd.heatmaps",
     "kfkd.lazy",
     "kfkd.losses",
+    "kfkd.map_losses",
     "kfkd.metrics",
+    "kfkd.nme",
+    "kfkd.peaks",
+    "kfkd.photosets",
+    "kfkd.point_names",
     "kfkd.progress",
     "kfkd.registry",
     "kfkd.skeletons",
@@ -98,7 +108,10 @@ def test_a_file_imports_from_its_own_floor_and_those_below(path):
 
 @source_files
 def test_tensorflow_stays_in_pipelines(path):
-    allowed = path.relative_to(ROOT).parts[0] == "pipelines" or path.name == "determinism.py"
+    folder = path.relative_to(ROOT).parts[0]
+    allowed = folder == "pipelines" or path.name == "determinism.py"
+    # TF-Hub's modules are graphs of TensorFlow; what opens them is imported when one is wanted.
+    allowed |= folder == "models" and path.name.startswith("hub_")
     found = {module.partition(".")[0] for module in imports(path)}
     assert allowed or "tensorflow" not in found
 

@@ -615,6 +615,7 @@ def test_another_backend_is_refused_in_one_line(tmp_path, faces, monkeypatch):
 def test_broken_outputs_are_no_predictions(tmp_path, faces, monkeypatch):
     run = trained(tmp_path, faces, epochs=1)
     model = run.model("dense")
-    monkeypatch.setattr(model, "predict", lambda images, **_: np.full((len(images), 8), np.nan))
+    for way in ("predict", "predict_on_batch"):
+        monkeypatch.setattr(model, way, lambda images, **_: np.full((len(images), 8), np.nan))
     with pytest.raises(RunError, match="fails on 120 images"):
         run.predict(faces.images, subset="dense")

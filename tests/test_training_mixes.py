@@ -7,6 +7,7 @@ import pytest
 
 import kfkd
 from kfkd.augment import MIXES, Flip, Mix
+from kfkd.augment import mix as mix_of
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries
@@ -29,24 +30,25 @@ def weights(run):
     return np.concatenate([w.ravel() for w in run.model("dense").get_weights()])
 
 
-def test_every_published_mix_exists():
-    named = {e.recipe.augment for e in entries().values() if e.recipe.augment}
-    assert {"study_4x", "study_he_blur_rotate"} <= named <= set(MIXES)
-    assert all(e.recipe.copies for e in entries().values() if e.recipe.augment)
+def test_every_published_mix_is_one_and_the_studys_are_fixed_copies():
+    published = [e.recipe for e in entries().values() if e.recipe.augment]
+    assert all(str(mix_of(recipe.augment)) for recipe in published)
+    assert {"study_4x", "study_he_blur_rotate"} <= {recipe.augment for recipe in published}
+    assert all(r.copies == r.augment.startswith("study_") for r in published)
 
 
 def test_a_mix_changes_what_is_learnt_and_repeats(faces, tmp_path):
     plain, first, again = (
         trained(faces, tmp_path / name, augment=mix)
-        for name, mix in (("none", "none"), ("a", "standard"), ("b", "standard"))
+        for name, mix in (("none", "none"), ("a", "light"), ("b", "light"))
     )
-    assert first.record["settings"]["recipe"]["augment"] == "standard"
-    assert first.record["settings"]["mix"].startswith("flip(p=0.5), rotate(degrees=15)")
+    assert first.record["settings"]["recipe"]["augment"] == "light"
+    assert first.record["settings"]["mix"].startswith("flip(p=0.5), rotate(degrees=8)")
     np.testing.assert_array_equal(weights(first), weights(again))
     assert not np.array_equal(weights(plain), weights(first))
 
 
-@pytest.mark.parametrize("mix", ["strong", "flip(p=0.5), noise(20)", Mix([[], [Flip()]])], ids=str)
+@pytest.mark.parametrize("mix", ["standard", "flip(p=0.5), noise(20)", Mix([[], [Flip()]])], ids=str)
 def test_a_killed_training_goes_on_with_its_mix(faces, tmp_path, mix):
     whole = trained(faces, tmp_path / "whole", augment=mix, epochs=4)
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,103 @@
+"""How fast a model trains under several mixes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+
+from kfkd.augment import Mix
+from kfkd.catalogue import build
+from kfkd.faces import FaceSet
+from kfkd.fitting import precision
+from kfkd.losses import LOSSES, PixelRMSE
+from kfkd.pipelines.batches import training_batches
+from kfkd.progress import say
+from kfkd.registry import Entry
+
+_WARM = 6
+
+
+class Spent(NamedTuple):
+    """What an image took: seconds on the clock, and of all the process' threads on the CPU."""
+
+    clock: float
+    cpu: float
+
+
+def training_costs(
+    found: Entry,
+    mixes: Mapping[str, Mix],
+    faces: FaceSet,
+    policy: str = "float32",
+    batch_size: int = 50,
+    steps: int = 25,
+    rounds: int = 3,
+    quiet: bool = False,
+) -> dict[str, list[Spent]]:
+    """Seconds an image of training as `kfkd.train` does it; mixes take turns.
+
+    Args:
+        found: entry of the zoo; its first subset is trained.
+        mixes: by name.
+        faces: to train on.
+        policy: Keras dtype policy.
+        batch_size: images a step.
+        steps: timed steps of each round, after some that are not timed.
+        rounds: how often.
+        quiet: no progress.
+
+    Returns:
+        For each mix what it took in each round.
+    """
+    model = _compiled(found, faces, policy)
+    epochs = -(-(_WARM + steps) * batch_size // len(faces)) + 1
+    costs: dict[str, list[Spent]] = {name: [] for name in mixes}
+    for number in range(rounds):
+        for name, mix in mixes.items():
+            batches = training_batches(
+                faces,
+                batch_size,
+                subset=found.subsets[0],
+                codec=found.codec,
+                seed=number,
+                epochs=epochs,
+                augment=mix.bind(faces.skeleton) if mix.transforms else None,
+            )
+            spent = _fitted(model, batches, steps)
+            costs[name].append(Spent(*(seconds / (steps * batch_size) for seconds in spent)))
+            rate = 1 / costs[name][-1].clock
+            say(f"round {number + 1}, training with {name}: {rate:.0f} images/s", quiet)
+    return costs
+
+
+def _compiled(found: Entry, faces: FaceSet, policy: str) -> keras.Model:
+    outputs = found.codec.outputs(len(faces.skeleton.subset(found.subsets[0])))
+    with precision(policy):
+        model = build(found.name, outputs, faces.images.shape[1:])
+        optimizer = keras.optimizers.get(found.recipe.optimizer)
+        loss = found.codec.loss(LOSSES[found.recipe.loss])
+        model.compile(optimizer, loss, metrics=[PixelRMSE(found.codec)])
+    return model
+
+
+def _fitted(model: keras.Model, batches: Any, steps: int) -> Spent:
+    clock = _Clock(_WARM - 1, _WARM + steps - 1)
+    model.fit(batches, steps_per_epoch=_WARM + steps, callbacks=[clock], shuffle=False, verbose=0)
+    begin, end = clock.times
+    return Spent(end.clock - begin.clock, end.cpu - begin.cpu)
+
+
+class _Clock(keras.callbacks.Callback):
+    """The times at the ends of two steps."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__()
+        self.steps, self.times = (first, last), list[Spent]()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch in self.steps:
+            float((logs or {})["loss"])  # waits for the step on an accelerator
+            self.times.append(Spent(time.perf_counter(), time.process_time()))

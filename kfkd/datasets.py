@@ -1,0 +1,147 @@
+"""The data sets: what they are, their terms, and getting those that anyone may download."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from kfkd.downloading import download
+from kfkd.errors import KfkdError, UnknownName
+from kfkd.progress import say
+from kfkd.text import table
+
+
+def list_data() -> list[dict[str, Any]]:
+    """The data sets that `kfkd.load_faces` reads.
+
+    Returns:
+        Dicts with name, about, images, points, terms, home (where it comes from), url (what
+        `download_data` downloads, "" = nothing), sha256 ("" = not known) and how (to get it).
+
+    Example:
+        >>> import kfkd
+        >>> [row["name"] for row in kfkd.list_data()][:3]
+        ['kaggle', 'imm', 'ibug']
+    """
+    text = resources.files("kfkd.pipelines").joinpath("datasets.json").read_text("utf-8")
+    empty = {"url": "", "sha256": "", "how": ""}
+    return [{"name": name, **empty, **row} for name, row in json.loads(text).items()]
+
+
+def data_set(name: str) -> dict[str, Any]:
+    """The row of one data set.
+
+    Raises:
+        UnknownName: when there is none of that name.
+    """
+    rows = {row["name"]: row for row in list_data()}
+    if name not in rows:
+        raise UnknownName("data set", name, list(rows))
+    return rows[name]
+
+
+def download_data(name: str, out: str | Path, quiet: bool = False) -> Path:
+    """Downloads a data set and unpacks it.
+
+    Args:
+        name: one that has a `url` in `list_data()`.
+        out: the folder for the archive, which is kept, and for the unpacked folder.
+        quiet: no progress.
+
+    Returns:
+        The folder, `out`/`name`; where it is there already, nothing is done.
+
+    Raises:
+        UnknownName: when there is no such data set.
+        KfkdError: when it may not be downloaded, which says how to get it, or cannot be.
+
+    Example:
+        >>> import kfkd
+        >>> kfkd.download_data("imm", "data")  # doctest: +SKIP
+        PosixPath('data/imm')
+    """
+    row, out = data_set(name), Path(out).expanduser()
+    if not row["url"]:
+        raise KfkdError(f"{name} is not downloaded by kfkd: {_way(row)}")
+    folder = out / name
+    if folder.exists():
+        say(f"{folder} is there already", quiet)
+        return folder
+    say(f"{name}: {row['terms']}; from {row['home']}", quiet)
+    try:
+        archive = download(row["url"], out / row["url"].rsplit("/", 1)[-1], row["sha256"], quiet)
+    except KfkdError as error:
+        raise KfkdError(f"{error}; its home is {row['home']}") from error
+    say(f"unpacking {archive}", quiet)
+    unpack(archive, folder)
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks a zip or tar archive into a new folder, whole or not at all.
+
+    Raises:
+        KfkdError: when the archive is damaged, or holds files that would land elsewhere.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(beside)
+        else:
+            with tarfile.open(archive) as packed_tar:
+                packed_tar.extractall(beside, filter="data")
+        beside.chmod(0o755)
+        beside.rename(folder)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise KfkdError(
+            f"{archive} cannot be unpacked: {error}; if it is damaged, remove it and download anew"
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def data_table() -> str:
+    """The data sets as text."""
+    header = ("name", "images", "points", "kfkd downloads", "terms")
+    rows = list_data()
+    cells = [
+        (r["name"], r["images"], r["points"], "yes" if r["url"] else "no", r["terms"]) for r in rows
+    ]
+    homes = table(("name", "where it comes from"), [(r["name"], r["home"] or "—") for r in rows])
+    return f"{table(header, cells)}\n\n{homes}\n\n{_LEGEND}"
+
+
+_LEGEND = """images: training + test
+use: --data NAME:PATH, or the path alone; NAME:PATH?size=96x96&channels=1&margin=0.25 for other
+crops of photos; kaggle: its folder or zip; synthetic: no path
+more: kfkd data NAME; downloading: kfkd data NAME --out DIR"""
+
+
+def data_text(row: Mapping[str, Any]) -> str:
+    """One data set as text.
+
+    Args:
+        row: of `list_data`.
+    """
+    facts = {key: row[key] for key in ("images", "points", "terms", "home") if row[key]}
+    lines = [f"{key:>8}  {value}" for key, value in facts.items()]
+    if row["url"]:
+        lines.append(f"     url  {row['url']}")
+        lines.append("  sha256  " + (row["sha256"] or "not known: a download is not checked"))
+    return "\n".join([f"{row['name']}: {row['about']}", *lines, f"  get it  {_way(row)}"])
+
+
+def _way(row: Mapping[str, Any]) -> str:
+    if row["url"]:
+        return f"kfkd data {row['name']} --out DIR"
+    return f"{row['how']} ({row['home']})" if row["home"] else row["how"]

@@ -1,0 +1,145 @@
+"""Keypoints of faces in photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kfkd.detections import PhotoFaces, write_found
+from kfkd.errors import DataError, KfkdError
+from kfkd.finding import KeypointFinder, Which
+from kfkd.photo_pictures import draw_faces, save_picture
+from kfkd.pipelines.detectors import Detects
+from kfkd.pipelines.detectors import detector as detector_of
+from kfkd.pipelines.photo_reading import DRAWN, Source, chunks, photo_sources, read_photos
+from kfkd.pipelines.photos import Photo
+from kfkd.progress import Ticker, say
+from kfkd.runs import Run, finished_run
+
+
+def detect(
+    run: Run | str | Path,
+    photos: Any,
+    *,
+    detector: Detects = "mtcnn",
+    faces: Which = "all",
+    least_score: float | None = None,
+    boxes: Sequence[Sequence[float]] | None = None,
+    refine: int = 0,
+    batch_size: int = 16,
+    out: str | Path | None = None,
+    quiet: bool = False,
+) -> list[PhotoFaces]:
+    """Finds faces in photos and their keypoints, in the photos' own pixels.
+
+    A face is cropped the way the run's training images were, turned upright, in one transform and
+    one interpolation. Photos of any format and size are read, a bounded number at a time.
+
+    Args:
+        run: a run or its folder.
+        photos: an image file, a folder of photos, an array (h, w), (h, w, c) or (n, h, w, c), or a
+            sequence of these.
+        detector: "mtcnn", "haar", "yunet", "box", or a function of your own, see
+            `kfkd.pipelines.detectors.detector`.
+        faces: "all", or only the "biggest" of each photo.
+        least_score: faces that the detector is less sure of are left out; None = its usual value.
+        boxes: (x, y, w, h) in pixels of the photo, for "box"; the same for every photo.
+        refine: times that a face is turned by its predicted eyes and predicted anew, for detectors
+            that give no eyes.
+        batch_size: photos that go through the detector together.
+        out: a folder for faces.json, faces.csv and the photos with boxes and points.
+        quiet: no progress, and no word about photos that cannot be read.
+
+    Returns:
+        For each photo its faces, the biggest first (given boxes: as given); one that cannot be
+        read has an `error`.
+
+    Raises:
+        DataError: when no photo can be read.
+        KfkdError: when an option does not fit, or a detector's files are absent.
+        RunError: when the run is unfinished or its models take no photos.
+
+    Example:
+        >>> import kfkd, numpy as np
+        >>> run = kfkd.train("simple_cnn", epochs=1, out="runs/doc", quiet=True)
+        >>> photo = np.zeros((300, 400, 3), np.uint8)
+        >>> found = kfkd.detect(run, photo, detector="box", boxes=[(90, 80, 120, 150)])
+        >>> found[0].faces[0].keypoints.shape
+        (15, 2)
+    """
+    if batch_size < 1:
+        raise KfkdError(f"batch_size wants 1 or more. Received: {batch_size}")
+    run = finished_run(run)
+    sources = photo_sources(photos)
+    chosen = detector_of(detector, least_score=least_score, boxes=boxes)
+    finder = KeypointFinder(run, chosen, faces, refine)
+    pictures = None if out is None else _Pictures(_folder(out))
+    found = _all(finder, sources, batch_size, pictures, quiet)
+    if all(photo.error for photo in found):
+        _none_could_be_read(found)
+    if out is not None:
+        write_found(out, found, run.skeleton.points)
+    return found
+
+
+class _Pictures:
+    """Draws photos into a folder, a name each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._taken = folder, set[str]()
+
+    def draw(self, photo: Photo, faces: PhotoFaces) -> None:
+        stem = Path(photo.path).stem if photo.path else faces.path.replace(" ", "-")
+        number = 1
+        while (name := stem if number == 1 else f"{stem}-{number}") in self._taken:
+            number += 1
+        self._taken.add(name)
+        picture = draw_faces(photo.pixels, faces.faces, photo.scale)
+        save_picture(picture, self._folder / f"{name}{DRAWN}")
+
+
+def _all(
+    finder: KeypointFinder,
+    sources: Sequence[Source],
+    batch_size: int,
+    pictures: _Pictures | None,
+    quiet: bool,
+) -> list[PhotoFaces]:
+    found: list[PhotoFaces] = []
+    ticker = Ticker(quiet)
+    for chunk in chunks(read_photos(sources), batch_size):
+        photos = [photo for _, photo in chunk if isinstance(photo, Photo)]
+        faces = iter(finder(photos))
+        for source, photo in chunk:
+            path = f"photo {len(found) + 1}" if isinstance(source, np.ndarray) else str(source)
+            if isinstance(photo, DataError):
+                error = str(photo) if str(photo).startswith(path) else f"{path}: {photo}"
+                found.append(PhotoFaces(path, (0, 0), error=error))
+                continue
+            found.append(PhotoFaces(path, photo.size, next(faces)))
+            if pictures is not None:
+                pictures.draw(photo, found[-1])
+        ticker.show(f"{len(found)} of {len(sources)} photos")
+    ticker.clear()
+    for photo_faces in found:
+        if photo_faces.error and len(found) > 1:
+            say(f"left out: {photo_faces.error}", quiet)
+    return found
+
+
+def _folder(out: str | Path) -> Path:
+    folder = Path(out).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KfkdError(f"cannot write into {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def _none_could_be_read(found: Sequence[PhotoFaces]) -> None:
+    if len(found) == 1:
+        raise DataError(found[0].error)
+    raise DataError(f"none of {len(found)} photos could be read; the first: {found[0].error}")

@@ -1,0 +1,118 @@
+"""The heatmap codec: a map with a Gaussian for each keypoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from kfkd.errors import KfkdError, UnknownName
+from kfkd.gaussians import DECODERS, gaussian_maps
+from kfkd.lazy import keras
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """The network answers with a map for each keypoint; targets have a Gaussian of height 1 there.
+
+    Batches carry keypoints in pixels; their maps are made in the loss, on the device, and never
+    stored. A keypoint without a label, or off the image, has a map of NaN, which losses leave out.
+
+    Args:
+        stride: pixels of the image to a cell of the map, along each axis.
+        sigma: standard deviation of the Gaussian in pixels of the image; at least half a cell.
+        decoder: "dark" and "soft_argmax" give points between cells (see `kfkd.gaussians`);
+            "top_k" nearly so; "argmax" is off by up to half a cell along each axis.
+        window: side in pixels of the square that holds all of the Gaussian; None = the whole map.
+
+    Raises:
+        KfkdError: when a number makes no sense.
+        UnknownName: when there is no such decoder.
+    """
+
+    stride: int = 1
+    sigma: float = 2.0
+    decoder: str = "dark"
+    window: float | None = None
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.stride, int) and self.stride >= 1
+        numbers = all(
+            isinstance(v, int | float) and 0 < v < inf
+            for v in (self.sigma, self.window or 1, self.stride)
+        )
+        if not whole or not numbers or self.window == 0 or self.sigma < self.stride / 2:
+            raise KfkdError(
+                "a heatmap wants a whole stride from 1, sigma from half of it, a window above 0 "
+                f"or None. Received: {self!r}"
+            )
+        if self.decoder not in DECODERS:
+            raise UnknownName("decoder of heatmaps", str(self.decoder), list(DECODERS))
+
+    def encode(self, keypoints: Any, size: tuple[int, int]) -> Any:
+        """Maps of keypoints.
+
+        Args:
+            keypoints: (n, k, 2) in pixels of the image.
+            size: (h, w) of the maps in cells.
+
+        Returns:
+            float32 (n, h, w, k).
+        """
+        window = None if self.window is None else self.window / self.stride
+        cells = (keras.ops.cast(keypoints, "float32") - self._first) / self.stride
+        return gaussian_maps(cells, size, self.sigma / self.stride, window)
+
+    def decode(self, maps: Any) -> Any:
+        """Keypoints of maps.
+
+        Args:
+            maps: (n, h, w, k), of targets or of a network.
+
+        Returns:
+            float32 (n, k, 2) in pixels of the image; NaN for a map that holds a NaN.
+        """
+        ops = keras.ops
+        maps = ops.cast(maps, "float32")
+        broken = ops.any(ops.isnan(maps), axis=(1, 2))
+        maps = ops.where(ops.isnan(maps), 0.0, maps)
+        cells = DECODERS[self.decoder](maps, self.sigma / self.stride)
+        pixels = cells * self.stride + self._first
+        return ops.where(broken[..., None], np.float32(np.nan), pixels)
+
+    @property
+    def _first(self) -> float:
+        """Where the first cell's centre lies along an axis of the image, in pixels."""
+        return (self.stride - 1) / 2
+
+    def targets(self, keypoints: Any) -> Any:
+        """What a batch carries for the loss: keypoints in pixels, (n, 2k)."""
+        return keras.ops.reshape(keypoints, (-1, 2 * keypoints.shape[1]))
+
+    def truth(self, targets: Any) -> Any:
+        """The keypoints (n, k, 2) in pixels of what a batch carries."""
+        return keras.ops.reshape(targets, (-1, targets.shape[1] // 2, 2))
+
+    def loss(self, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """A loss on maps as a loss on what a batch carries: it makes the targets' maps itself."""
+
+        def on_maps(targets: Any, maps: Any) -> Any:
+            return loss(self.encode(self.truth(targets), maps.shape[1:3]), maps)
+
+        return on_maps
+
+    def outputs(self, keypoints: int) -> int:
+        """How many maps the network gives for `keypoints` keypoints."""
+        return keypoints
+
+    def output_shape(self, outputs: int, image: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the network's answer to one image of shape (h, w, c)."""
+        height, width = (-(-side // self.stride) for side in image[:2])
+        return (height, width, outputs)
+
+    def config(self) -> dict[str, Any]:
+        """The codec as plain data, for `codec_from`."""
+        return {"codec": "heatmap", **asdict(self)}

@@ -1,0 +1,185 @@
+"""Face detectors behind one interface: images in, the faces of each out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from kfkd.crops import Box, Face
+from kfkd.errors import KfkdError, UnknownName
+from kfkd.lazy import cv2
+
+Images = Sequence[np.ndarray]
+
+
+class Finds(Protocol):
+    """What finds faces: uint8 RGB images (h, w, 3) in, the faces of each out, in its pixels."""
+
+    def __call__(self, images: list[np.ndarray], /) -> Sequence[Sequence[Any]]:
+        """The faces of each image: `Face`s or boxes (x, y, w, h)."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A face detector by name, its input and its answers checked.
+
+    Args:
+        name: what a crop rule calls it.
+        find: does the work.
+        least_score: faces below are left out.
+        longest: images are reduced to this many pixels on their longer side before they are
+            searched, None = never; boxes come back in the pixels of the image handed in.
+        boxes: faces that are there before anything is looked at, in pixels of the photo itself.
+    """
+
+    name: str
+    find: Finds
+    least_score: float = -math.inf
+    longest: int | None = None
+    boxes: tuple[Box, ...] = ()
+
+    def __call__(self, images: Images) -> list[list[Face]]:
+        """Finds the faces of images.
+
+        Args:
+            images: uint8 (h, w, 3), RGB, of any sizes.
+
+        Returns:
+            For each image its faces, the biggest first.
+
+        Raises:
+            KfkdError: when an image is none, or a detector of the user's own answers nonsense.
+        """
+        for image in images:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                got = f"{image.dtype} {image.shape}"
+                raise KfkdError(f"a detector wants uint8 images (h, w, 3). Received: {got}")
+        small = [reduced(image, self.longest) for image in images]
+        found = self.find([image for image, _ in small]) if small else []
+        if len(found) != len(images):
+            raise KfkdError(
+                f"the detector {self.name!r} answers for {len(found)} images, not {len(images)}"
+            )
+        return [
+            self._kept([as_face(face).scaled(scale) for face in faces])
+            for faces, (_, scale) in zip(found, small, strict=True)
+        ]
+
+    def _kept(self, faces: list[Face]) -> list[Face]:
+        kept = [face for face in faces if face.score >= self.least_score]
+        return sorted(kept, key=lambda face: -face.box[2] * face.box[3])
+
+
+def detector(
+    kind: str | Finds | Detector = "mtcnn",
+    *,
+    least_score: float | None = None,
+    boxes: Sequence[Sequence[float]] | None = None,
+    **options: Any,
+) -> Detector:
+    """A face detector.
+
+    Args:
+        kind: "mtcnn", "haar" or "yunet"; "box": the faces are where `boxes` says; or a function of
+            your own from a list of uint8 RGB images to a list, for each, of (x, y, w, h) or
+            `Face`s. Its attribute `name`, if it has one, is looked up in crop rules.
+        least_score: faces below are left out; None = the detector's usual value.
+        boxes: for "box", (x, y, w, h) in pixels of the photo, the same for every photo.
+        options: the detector's own, such as `scale_factor` of haar, `model` of yunet.
+
+    Raises:
+        UnknownName: when no detector has this name.
+        KfkdError: when its files are absent, or options do not fit.
+
+    Example:
+        >>> find = detector(lambda images: [[(10, 10, 50, 50)] for _ in images])
+        >>> find([np.zeros((80, 80, 3), np.uint8)])[0][0].box
+        (10.0, 10.0, 50.0, 50.0)
+    """
+    if isinstance(kind, Detector):
+        return kind if least_score is None else replace(kind, least_score=least_score)
+    if least_score is not None and not math.isfinite(least_score):
+        raise KfkdError(f"least_score wants a number. Received: {least_score}")
+    floor = -math.inf if least_score is None else least_score
+    if callable(kind):
+        name = str(getattr(kind, "name", getattr(kind, "__name__", "own")))
+        return Detector(name, kind, floor, **options)
+    if (kind == "box") != (boxes is not None):
+        raise KfkdError('boxes belong to the detector "box", and it wants at least one')
+    if boxes is not None:
+        faces = [as_face(box) for box in boxes]
+        return Detector("box", lambda images: [[] for _ in images], boxes=_boxes(faces))
+    if kind not in _USUAL_SCORES:
+        raise UnknownName("face detector", kind, [*_USUAL_SCORES, "box"])
+    usual = _USUAL_SCORES[kind] if least_score is None else least_score
+    try:
+        find = _finder(kind, **options)
+    except TypeError as error:
+        raise KfkdError(f"the detector {kind!r} has no such option: {error}") from error
+    return Detector(kind, find, usual, _LONGEST)
+
+
+_USUAL_SCORES = {"mtcnn": 0.9, "haar": 0.0, "yunet": 0.7}
+_LONGEST = 1024
+
+
+@cache
+def _finder(kind: str, **options: Any) -> Finds:
+    """One of each: a detector is made once, not once a photo."""
+    if kind == "mtcnn":
+        from kfkd.pipelines.detector_mtcnn import MtcnnFinder
+
+        return MtcnnFinder(**options)
+    if kind == "haar":
+        from kfkd.pipelines.detector_haar import HaarFinder
+
+        return HaarFinder(**options)
+    from kfkd.pipelines.detector_yunet import YunetFinder
+
+    return YunetFinder(**options)
+
+
+def _boxes(faces: Sequence[Face]) -> tuple[Box, ...]:
+    if not faces:
+        raise KfkdError('the detector "box" wants at least one box. Received: none')
+    return tuple(face.box for face in faces)
+
+
+def as_face(answer: Any) -> Face:
+    """A face, of what a detector answered: a `Face`, or a box (x, y, w, h).
+
+    Raises:
+        KfkdError: when it is neither.
+    """
+    if isinstance(answer, Face):
+        return answer
+    try:
+        x, y, w, h = (float(number) for number in answer)
+    except (TypeError, ValueError) as error:
+        message = f"a face is x, y, width, height, or a kfkd.crops.Face. Received: {answer!r:.100}"
+        raise KfkdError(message) from error
+    return Face((x, y, w, h))
+
+
+def reduced(image: np.ndarray, longest: int | None) -> tuple[np.ndarray, float]:
+    """An image of at most `longest` pixels a side, and how many of its own pixels one stands for.
+
+    Args:
+        image: uint8 (h, w, 3).
+        longest: None = leave it.
+    """
+    height, width = image.shape[:2]
+    scale = 1.0 if longest is None else max(height, width) / longest
+    if scale <= 1:
+        return image, 1.0
+    size = (max(1, round(width / scale)), max(1, round(height / scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
+
+
+Detects = str | Callable[[list[np.ndarray]], Sequence[Sequence[Any]]] | Detector
+"""What users hand in as a detector."""

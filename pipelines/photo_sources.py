@@ -1,0 +1,142 @@
+"""Data sets of photos by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from kfkd.errors import DataError, UnknownName
+from kfkd.faces import FaceSet
+from kfkd.photosets import PhotoSet
+from kfkd.pipelines.ibug import read_ibug
+from kfkd.pipelines.imm import read_imm
+from kfkd.pipelines.photo_faces import faces_of
+from kfkd.pipelines.photo_folder import read_photo_folder
+from kfkd.pipelines.pts import read_pts
+from kfkd.pipelines.youtube_faces import TABLES, read_youtube_faces
+from kfkd.progress import say
+
+PARTS = ("train", "test")
+
+
+class PhotoKind(NamedTuple):
+    """How a data set of photos is read, and shown where nothing else is asked.
+
+    Args:
+        read: `(path, part, quiet)` → photos.
+        size: (height, width) of its faces.
+        channels: 1 = grey, 3 = RGB.
+        margin: around boxes, as `faces_of` takes it.
+        signs: patterns of files that tell such a folder.
+    """
+
+    read: Callable[[str | Path, str, bool], PhotoSet]
+    size: tuple[int, int]
+    channels: int
+    margin: float
+    signs: tuple[str, ...]
+
+
+KINDS = {
+    "imm": PhotoKind(read_imm, (180, 240), 3, 0.0, ("*.asf", "*/*.asf")),
+    # dlib's boxes end above the chin; a quarter more on each side holds 99.99 % of the points.
+    "ibug": PhotoKind(
+        read_ibug, (224, 224), 3, 0.25, ("labels_ibug_300W*.xml", "*/labels_ibug_300W*.xml")
+    ),
+    "youtube_faces": PhotoKind(
+        read_youtube_faces, (224, 224), 1, 0.0, (*TABLES.values(), f"*/{TABLES['train']}")
+    ),
+    "pts": PhotoKind(read_pts, (224, 224), 3, 0.25, ("*.pts", "*/*.pts", "*/*/*.pts")),
+    "folder": PhotoKind(read_photo_folder, (96, 96), 1, 0.0, ("*.csv",)),
+}
+"""The data sets of photos; where several would do for a folder, the first does."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """How faces are to be cropped; None = as usual for the data set.
+
+    Args:
+        size: (height, width) in pixels.
+        channels: 1 = grey, 3 = RGB.
+        margin: share of a box's side added on each side.
+        lazy: decode photos anew in every epoch; None = where their pixels fill more than 512 MB.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    margin: float | None = None
+    lazy: bool | None = None
+
+
+def load_photos(name: str, path: str | Path, part: str = "train", quiet: bool = False) -> PhotoSet:
+    """Loads labelled photos as they are, before faces are cropped out.
+
+    Args:
+        name: "imm", "ibug", "pts", "youtube_faces" or "folder" (your own photos and a CSV).
+        path: where they lie.
+        part: "train" or "test", where there are both.
+        quiet: write nothing to stderr: no notes, no progress.
+
+    Returns:
+        The photos' files, sizes, boxes and keypoints, in pixels of each photo.
+
+    Raises:
+        DataError: when a file is absent or not as it should be; with file and row.
+        UnknownName: when there is no such data set or part.
+
+    Example:
+        >>> import kfkd
+        >>> kfkd.load_photos("imm", "imm_face_db").keypoints.shape  # doctest: +SKIP
+        (240, 58, 2)
+    """
+    if name not in KINDS:
+        raise UnknownName("data set of photos", name, list(KINDS))
+    if part not in PARTS:
+        raise UnknownName("part of a data set", part, list(PARTS))
+    try:
+        photos = KINDS[name].read(path, part, quiet)
+    except OSError as error:  # folders that may not be listed
+        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from error
+    for note in photos.notes:
+        say(f"{name}: {note}", quiet)
+    return photos
+
+
+def load_photo_faces(
+    name: str,
+    path: str | Path,
+    part: str = "train",
+    crop: Crop | None = None,
+    cache: bool = True,
+    quiet: bool = False,
+) -> FaceSet:
+    """Loads photos and crops their faces.
+
+    Args:
+        name: as `load_photos` takes it.
+        path: where they lie.
+        part: "train" or "test", where there are both.
+        crop: how large, and so on.
+        cache: keep decoded pixels for the next time.
+        quiet: write nothing to stderr.
+
+    Returns:
+        The faces; their `path` is a text that loads the same again.
+
+    Raises:
+        DataError: when a file is absent or not as it should be.
+        KfkdError: when a number of the crop makes no sense.
+    """
+    photos, crop = load_photos(name, path, part, quiet), crop or Crop()
+    kind = KINDS[name]
+    size = kind.size if crop.size is None else crop.size
+    channels = kind.channels if crop.channels is None else crop.channels
+    margin = kind.margin if crop.margin is None else crop.margin
+    faces = faces_of(photos, size, channels, margin, lazy=crop.lazy, cache=cache, quiet=quiet)
+    told = f"size={size[0]}x{size[1]}&channels={channels}&margin={margin:g}"
+    part_told = "" if part == "train" else f"&part={part}"
+    part_told += "" if crop.lazy is None else f"&lazy={str(crop.lazy).lower()}"
+    return replace(faces, path=f"{name}:{Path(path).expanduser().absolute()}?{told}{part_told}")
