@@ -19,6 +19,18 @@ def three_channels(image: Any) -> Any:
     return keras.layers.Concatenate(name="rgb")([image] * 3)
 
 
+def with_places(x: Any) -> Any:
+    """Two channels more, a pixel's column and row as numbers from -1 to 1.
+
+    After Liu et al., "An intriguing failing of convolutional neural networks and the CoordConv
+    solution" (2018): left and right eye look alike and differ in where they are.
+    """
+    ops = keras.ops
+    ones = ops.ones_like(x[..., :1])
+    places = [ops.cumsum(ones, axis=axis) * (2 / x.shape[axis]) - 1 for axis in (2, 1)]
+    return keras.layers.Concatenate(name="with_places")([x, *places])
+
+
 def conv_relu(
     x: Any, filters: int, kernel: int = 3, *, padding: str = "same", strides: int = 1
 ) -> Any:

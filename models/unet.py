@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfkd.codecs import Heatmap
 from kfkd.lazy import keras
-from kfkd.models.blocks import conv_norm, unit_pixels
+from kfkd.models.blocks import conv_norm, unit_pixels, with_places
 from kfkd.models.plain import Shape
 from kfkd.registry import Plateau, Recipe, register
 
@@ -72,6 +72,7 @@ def unet(
     filters: int,
     stride: int = 1,
     activation: str | None = None,
+    places: bool = False,
 ) -> Model:
     """An encoder of four levels, a decoder of transposed convolutions, and a map a keypoint.
 
@@ -87,6 +88,7 @@ def unet(
         filters: of the first level, twice as many at each further one.
         stride: 1, or 2 for a first convolution that halves the image.
         activation: of the maps.
+        places: whether the net is told where a pixel lies.
 
     Returns:
         An uncompiled model whose outputs are (ceil(h / stride), ceil(w / stride), maps).
@@ -99,6 +101,8 @@ def unet(
     x = unit_pixels(image)
     if any(after for _, after in missing):
         x = layers.ZeroPadding2D(missing)(x)
+    if places:
+        x = with_places(x)
     if stride > 1:
         # A kernel of twice the step keeps each cell's centre amid the pixels it stands for.
         x = layers.Conv2D(filters, 2 * stride, strides=stride, padding="same", use_bias=False)(x)
