@@ -54,7 +54,8 @@ def copied(faces: FaceSet, what: str | Mix, *, times: int = 1, seed: int = 0) ->
     many = np.tile(np.arange(len(faces)), len(parts))
     images, keypoints = (np.concatenate(values) for values in zip(*parts, strict=True))
     facts = {name: getattr(faces, name)[many] for name in ("source", "group", "ids")}
-    return replace(faces, images=images, keypoints=keypoints, **facts)
+    # Copies that were moved have no place in a photo any more.
+    return replace(faces, images=images, keypoints=keypoints, photos=None, **facts)
 
 
 def _pass(faces: FaceSet, branch: Mix, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:

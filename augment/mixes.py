@@ -50,8 +50,15 @@ OURS: Mapping[str, str] = {
         "sharpen(1, p=0.1), jpeg(20, 80, p=0.1), noise(15, p=0.4), cut_out(0.1, 0.4, p=0.3), "
         "frame(border='edge')"
     ),
+    "wide": (
+        "flip(p=0.5), rotate(25), shift(0.1), scale(0.75, 1.35, aspect=1.15), "
+        "scale(0.45, 2, p=0.25), shear(0.1), perspective(0.1), elastic(0.01, p=0.5), "
+        "brightness(0.2), contrast(0.6, 1.6), gamma(0.65, 1.5), clahe(p=0.05), "
+        "blur(0.4, 1.4, p=0.15), motion_blur(5, p=0.05), noise(10, p=0.3), "
+        "cut_out(0.1, 0.3, p=0.25), frame(border='edge')"
+    ),
 }
-"""Ours, from little to much."""
+"""Ours, from little to much; "wide" also has faces of half and of twice the usual size."""
 
 MIXES: Mapping[str, str] = {
     "none": "original",

@@ -14,6 +14,8 @@ _HOME = {
     "train": "kfkd.training",
     "evaluate": "kfkd.evaluation",
     "predict": "kfkd.prediction",
+    "pack": "kfkd.packing",
+    "pretrained_runs": "kfkd.pretrained",
     "submit": "kfkd.submitting",
     "score": "kfkd.submissions.scorer",
     "load_run": "kfkd.runs",
@@ -28,33 +30,51 @@ _HOME = {
     "explore": "kfkd.exploring",
     "resume": "kfkd.training",
     "compare": "kfkd.comparing",
+    "cross_validate": "kfkd.folding",
+    "ensemble": "kfkd.ensembling",
+    "analyse": "kfkd.analysing",
+    "ladder": "kfkd.laddering",
+    "audit": "kfkd.auditing",
+    "tune": "kfkd.tuning",
     "draw_mix": "kfkd.augmenting",
     "detect": "kfkd.detecting",
     "detect_video": "kfkd.detecting_video",
+    "filters_figure": "kfkd.seeing",
+    "features_figure": "kfkd.seeing",
 }
 
 __all__ = [
     "__version__",
+    "analyse",
+    "audit",
     "build",
     "compare",
+    "cross_validate",
     "describe",
     "detect",
     "detect_video",
     "download_data",
     "draw_mix",
+    "ensemble",
     "evaluate",
     "explore",
+    "features_figure",
+    "filters_figure",
+    "ladder",
     "list_data",
     "list_models",
     "load_faces",
     "load_photos",
     "load_run",
+    "pack",
     "predict",
+    "pretrained_runs",
     "register",
     "resume",
     "score",
     "submit",
     "train",
+    "tune",
 ]
 __version__ = "0.1.0"
 
@@ -65,22 +85,31 @@ if not (_source_tree / "kfkd" / "models").is_dir() and (_source_tree / "models")
     __path__.append(str(_source_tree))
 
 if TYPE_CHECKING:
+    from kfkd.analysing import analyse
+    from kfkd.auditing import audit
     from kfkd.augmenting import draw_mix
     from kfkd.catalogue import build, describe, list_models
     from kfkd.comparing import compare
     from kfkd.datasets import download_data, list_data
     from kfkd.detecting import detect
     from kfkd.detecting_video import detect_video
+    from kfkd.ensembling import ensemble
     from kfkd.evaluation import evaluate
     from kfkd.exploring import explore
+    from kfkd.folding import cross_validate
+    from kfkd.laddering import ladder
+    from kfkd.packing import pack
     from kfkd.pipelines.photo_sources import load_photos
     from kfkd.pipelines.sources import load_faces
     from kfkd.prediction import predict
+    from kfkd.pretrained import pretrained_runs
     from kfkd.registry import register
     from kfkd.runs import load_run
+    from kfkd.seeing import features_figure, filters_figure
     from kfkd.submissions.scorer import score
     from kfkd.submitting import submit
     from kfkd.training import resume, train
+    from kfkd.tuning import tune
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kfkd.augment import Mix, mix
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
+from kfkd.lazy import keras
 from kfkd.progress import say
 from kfkd.registry import entry
 
@@ -53,7 +54,8 @@ def bench_augment(
 
     Raises:
         UnknownName: when there is no such model or mix.
-        KfkdError: when a number makes no sense or a mix changes the images' size.
+        KfkdError: when a number makes no sense, a mix changes the images' size, or Keras does not
+            run on TensorFlow.
     """
     from kfkd.bench_training import training_costs
     from kfkd.determinism import one_op_at_a_time
@@ -61,6 +63,8 @@ def bench_augment(
     from kfkd.pipelines.synthetic import synthetic_faces
 
     found, chosen = entry(model), _chosen(mixes)
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise KfkdError(f"bench augment wants KERAS_BACKEND=tensorflow. Received: {backend}")
     if min(rounds, steps) < 1:
         raise KfkdError(f"rounds and steps want to be 1 at least. Received: {rounds}, {steps}")
     one_op_at_a_time()

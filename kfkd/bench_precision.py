@@ -53,12 +53,12 @@ def bench_precision(
 def _stepper(name: str, policy: str, batch_size: int) -> Any:
     from kfkd.catalogue import build
     from kfkd.fitting import precision
-    from kfkd.losses import LOSSES
+    from kfkd.losses import loss_called
     from kfkd.registry import entry
 
     with precision(policy):
         model = build(name)
-        model.compile(entry(name).recipe.optimizer, LOSSES[entry(name).recipe.loss])
+        model.compile(entry(name).recipe.optimizer, loss_called(entry(name).recipe.loss))
     drawn = np.random.default_rng(0)
     images = drawn.integers(0, 256, (batch_size, *model.input_shape[1:]), dtype=np.uint8)
     targets = drawn.uniform(20, 76, (batch_size, model.output_shape[-1])).astype(np.float32)

@@ -12,12 +12,16 @@ from kfkd.augment import Mix
 from kfkd.catalogue import build
 from kfkd.faces import FaceSet
 from kfkd.fitting import precision
-from kfkd.losses import LOSSES, PixelRMSE
+from kfkd.losses import PixelRMSE, loss_called
+from kfkd.optimizing import optimizer_for
 from kfkd.pipelines.batches import training_batches
 from kfkd.progress import say
 from kfkd.registry import Entry
 
-_WARM = 6
+WARM = 6
+"""Steps before those that are timed: the first ones compile."""
+
+_SCHEDULED = 10_000  # steps of a rate's schedule: none is ever trained to its end here
 
 
 class Spent(NamedTuple):
@@ -52,8 +56,8 @@ def training_costs(
     Returns:
         For each mix what it took in each round.
     """
-    model = _compiled(found, faces, policy)
-    epochs = -(-(_WARM + steps) * batch_size // len(faces)) + 1
+    model = compiled_entry(found, faces, policy)
+    epochs = -(-(WARM + steps) * batch_size // len(faces)) + 1
     costs: dict[str, list[Spent]] = {name: [] for name in mixes}
     for number in range(rounds):
         for name, mix in mixes.items():
@@ -66,32 +70,57 @@ def training_costs(
                 epochs=epochs,
                 augment=mix.bind(faces.skeleton) if mix.transforms else None,
             )
-            spent = _fitted(model, batches, steps)
+            spent = timed_steps(model, batches, steps)
             costs[name].append(Spent(*(seconds / (steps * batch_size) for seconds in spent)))
             rate = 1 / costs[name][-1].clock
             say(f"round {number + 1}, training with {name}: {rate:.0f} images/s", quiet)
     return costs
 
 
-def _compiled(found: Entry, faces: FaceSet, policy: str) -> keras.Model:
-    outputs = found.codec.outputs(len(faces.skeleton.subset(found.subsets[0])))
+def compiled_entry(
+    found: Entry,
+    faces: FaceSet,
+    policy: str,
+    subset: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> keras.Model:
+    """An entry's model, compiled as `kfkd.train` compiles it.
+
+    Args:
+        found: the entry.
+        faces: what it will learn from.
+        policy: Keras dtype policy.
+        subset: its keypoints; None = the entry's first.
+        options: for the builder.
+    """
+    outputs = found.codec.outputs(len(faces.skeleton.subset(subset or found.subsets[0])))
     with precision(policy):
-        model = build(found.name, outputs, faces.images.shape[1:])
-        optimizer = keras.optimizers.get(found.recipe.optimizer)
-        loss = found.codec.loss(LOSSES[found.recipe.loss])
+        model = build(found.name, outputs, faces.images.shape[1:], **(options or {}))
+        optimizer = optimizer_for(found.recipe, None, _SCHEDULED)
+        loss = found.codec.loss(loss_called(found.recipe.loss))
         model.compile(optimizer, loss, metrics=[PixelRMSE(found.codec)])
     return model
 
 
-def _fitted(model: keras.Model, batches: Any, steps: int) -> Spent:
-    clock = _Clock(_WARM - 1, _WARM + steps - 1)
-    model.fit(batches, steps_per_epoch=_WARM + steps, callbacks=[clock], shuffle=False, verbose=0)
+def timed_steps(model: keras.Model, batches: Any, steps: int) -> Spent:
+    """What some steps of a training took in all.
+
+    Args:
+        model: compiled.
+        batches: `WARM` more than `steps`, or longer.
+        steps: how many are timed.
+    """
+    clock = _Clock(WARM - 1, WARM + steps - 1)
+    model.fit(batches, steps_per_epoch=WARM + steps, callbacks=[clock], shuffle=False, verbose=0)
     begin, end = clock.times
     return Spent(end.clock - begin.clock, end.cpu - begin.cpu)
 
 
 class _Clock(keras.callbacks.Callback):
     """The times at the ends of two steps."""
+
+    async_safe = True
+    """Keras need not wait for every step, as `kfkd.train` does not."""
 
     def __init__(self, first: int, last: int) -> None:
         super().__init__()

@@ -63,7 +63,9 @@ def landmark_scores(
         "nme", "nme_box" (shares), "auc", "failure_rate" (inter-ocular, at 0.08), "pixel_mae"
         (pixels of the images given); NaN for what cannot be measured.
     """
-    eyes = image_nme(truth, predicted, eye_distances(truth, skeleton))
+    known = skeleton.normaliser is not None
+    lengths = eye_distances(truth, skeleton) if known else np.full(len(truth), np.nan)
+    eyes = image_nme(truth, predicted, lengths)
     return {
         "nme": nme(eyes),
         "nme_box": nme(image_nme(truth, predicted, box_sizes(truth))),

@@ -42,6 +42,8 @@ _GO_ON = {
     commands.train: "; it goes on with: kfkd resume RUN",
     commands.resume: "; it goes on with: kfkd resume RUN",
     commands.compare: "; run the same command again to go on",
+    commands.tune: "; run the same command again to go on",
+    commands.folds: "; run the same command again to go on",
 }
 
 
@@ -57,9 +59,12 @@ def parser() -> Parser:
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
     _add_zoo(verbs)
     _add_runs(verbs)
+    _add_seeing(verbs)
     _add_detect(verbs)
     _add_augment(verbs)
     _add_compare(verbs)
+    _add_tune(verbs)
+    _add_folds(verbs)
     _add_submissions(verbs)
     _add_data(verbs)
     _add_bench(verbs)
@@ -96,16 +101,66 @@ def _add_runs(verbs: Any) -> None:
     _verb(verbs, "resume", commands.resume, "go on with an unfinished run", _run, _data, _quiet)
     verb = _verb(verbs, "evaluate", commands.evaluate, "score a run", _run, _data, _json, _quiet)
     verb.add_argument("--all", action="store_true", help="every row, not only the held-out ones")
+    _add_reports(verbs)
     about = "write keypoints as a table"
     verb = _verb(verbs, "predict", commands.predict, about, _run, _data, _quiet)
     verb.add_argument("--part", choices=("train", "test"), default="test")
     verb.add_argument("--out", default="predictions.csv", metavar="CSV")
+    about = "a row a face (table), or Id,Predicted, a row a number, for CS194-26's competition"
+    verb.add_argument("--format", choices=("table", "course"), default="table", help=about)
+    about = "more columns of the table: how probably each keypoint is right, where the run can tell"
+    verb.add_argument("--confidence", action="store_true", help=about)
+    about = "a small copy of a run, with a card, to hand on"
+    verb = _verb(verbs, "pack", commands.pack, about, _run)
+    verb.add_argument("--out", required=True, metavar="DIR")
+    about = "the runs that come with the package, best first, and their scores"
+    _verb(verbs, "pretrained", commands.pretrained, about, _json)
+
+
+def _add_reports(verbs: Any) -> None:
+    about = "where a run errs: tables and pictures by keypoint, source and property of the faces"
+    verb = _verb(verbs, "analyse", commands.analyse, about, _data, _json, _quiet)
+    about = "one, or several that answer as one by their mean"
+    verb.add_argument("runs", nargs="+", metavar="RUN", help=about)
+    verb.add_argument("--all", action="store_true", help="every row, not only the held-out ones")
+    about = "of the worst images (default 40)"
+    verb.add_argument("--worst", type=int, default=40, metavar="N", help=about)
+    about = "write what the run's doubt is worth into its run.json, as new trainings do"
+    verb.add_argument("--calibrate", action="store_true", help=about)
+    verb.add_argument("--out", default="kfkd-analyse", metavar="DIR")
+    about = "one table of runs: what each changed, what it cost, and its scores"
+    verb = _verb(verbs, "ladder", commands.ladder, about, _data, _json, _quiet, _row_numbers)
+    verb.add_argument("runs", nargs="*", metavar="RUN")
+    about = "a second figure without these rows of the data: numbers from 1, or files of them"
+    verb.add_argument("--clean", nargs="+", default=(), metavar="ROW", help=about)
+    about = "add the runs to the JSON file of an earlier ladder (made where it is absent)"
+    verb.add_argument("--add-to", metavar="JSON", help=about)
+    verb.add_argument("--sort", metavar="SCORE", help="such as kaggle_rmse, full, params, minutes")
+    about = "write the table there; without --add-to its figures go beside it as .json"
+    verb.add_argument("--out", metavar="FILE.md", help=about)
+
+
+def _add_seeing(verbs: Any) -> None:
+    about = "draw the filters of a run's first convolution"
+    verb = _verb(verbs, "filters", commands.filters, about, _run, _json)
+    verb.add_argument("--out", default="kfkd-filters", metavar="DIR")
+    about = "draw what layers of a run make of an image"
+    verb = _verb(verbs, "features", commands.features, about, _run, _data, _json, _quiet)
+    about = "an image file, its biggest face counts, or the number of a row of --data"
+    verb.add_argument("image", nargs="?", metavar="IMAGE", help=about)
+    about = "default: the first, middle and last convolutional stage's outputs"
+    verb.add_argument("--layers", nargs="+", metavar="NAME", help=about)
+    verb.add_argument("--list", action="store_true", help="print the layers and what they give")
+    about = "mtcnn (default), haar or yunet, for photos"
+    verb.add_argument("--detector", default="mtcnn", metavar="NAME", help=about)
+    verb.add_argument("--out", default="kfkd-features", metavar="DIR")
 
 
 def _add_detect(verbs: Any) -> None:
     about = "find faces and keypoints in photos, a video or a camera"
-    verb = _verb(verbs, "detect", commands.detect, about, _run, _json, _quiet)
-    verb.add_argument("photos", nargs="*", metavar="PHOTO", help="image files and folders")
+    verb = _verb(verbs, "detect", commands.detect, about, _json, _quiet)
+    about = "a run, where it shall not be the best one that comes with the package; then image "
+    verb.add_argument("inputs", nargs="*", metavar="[RUN] PHOTO", help=about + "files and folders")
     verb.add_argument("--video", metavar="SOURCE", help="a video file, or a camera's number")
     about = "faces.json, faces.csv and drawn photos go there (a video's: kfkd-detect)"
     verb.add_argument("--out", metavar="DIR", help=about)
@@ -154,6 +209,79 @@ def _add_compare(verbs: Any) -> None:
         metavar="DIR",
         help="an unfinished comparison there goes on",
     )
+
+
+def _add_tune(verbs: Any) -> None:
+    about = "search good settings of a model with Keras Tuner"
+    verb = _verb(verbs, "tune", commands.tune, about, _data, _json, _quiet)
+    verb.add_argument("name", metavar="MODEL")
+    about = "random (default), bayesian, hyperband or grid"
+    verb.add_argument("--tuner", default="random", metavar="NAME", help=about)
+    about = "at the most (default: 20; as many as Hyperband or the grid has)"
+    verb.add_argument("--trials", type=int, metavar="N", help=about)
+    verb.add_argument("--epochs", type=int, help="of a trial, at the most (default: the model's)")
+    about = "the score to make small: kaggle_rmse, all, dense, nme, … (default: the data's usual)"
+    verb.add_argument("--objective", metavar="SCORE", help=about)
+    about = "settings that are not varied: batch_size=64 augment=standard dropout=0.5 …"
+    verb.add_argument("--fix", nargs="+", metavar="KEY=VALUE", help=about)
+    verb.add_argument("--subsets", nargs="+", metavar="SUBSET", help="as for train")
+    about = "of Hyperband: N times fewer trials go on, for N times the epochs (default 3)"
+    verb.add_argument("--factor", type=int, default=3, metavar="N", help=about)
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument(
+        "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
+    )
+    verb.add_argument("--list", action="store_true", help="print what would be varied, and stop")
+    about = "an unfinished search there goes on (default: kfkd-tune/MODEL-TUNER)"
+    verb.add_argument("--out", metavar="DIR", help=about)
+
+
+def _add_folds(verbs: Any) -> None:
+    about = "train models by cross-validation; keeps their out-of-fold predictions"
+    verb = _verb(verbs, "folds", commands.folds, about, _data, _json, _quiet, _without)
+    verb.add_argument("models", nargs="+", metavar="MODEL")
+    verb.add_argument("--k", type=int, default=5, metavar="N", help="folds (default 5)")
+    verb.add_argument("--seeds", type=int, default=1, metavar="N", help="of each fold (default 1)")
+    verb.add_argument("--fold-seed", type=int, default=0, metavar="N", help="of the folds")
+    verb.add_argument("--subsets", nargs="+", metavar="SUBSET", help="as for train")
+    verb.add_argument("--epochs", type=int)
+    verb.add_argument("--batch-size", type=int)
+    verb.add_argument("--learning-rate", type=float)
+    verb.add_argument("--validation", type=float, metavar="SHARE")
+    verb.add_argument("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    verb.add_argument("--augment", metavar="MIX", help="as for train")
+    verb.add_argument("--suspects", metavar="CSV", help="as for train")
+    about = "an unfinished cross-validation there goes on"
+    verb.add_argument("--out", default="kfkd-folds", metavar="DIR", help=about)
+    about = "compare ways to combine cross-validated models"
+    verb = _verb(verbs, "ensemble", commands.ensemble, about, _json, _quiet, _without)
+    verb.add_argument("folds", nargs="+", metavar="FOLDS", help="folders of kfkd folds")
+    about = "mean, median, weighted, stack (all four by default), ridge, elastic_net, boosting"
+    default = ("mean", "median", "weighted", "stack")
+    verb.add_argument("--how", nargs="+", default=default, metavar="HOW", help=about)
+    verb.add_argument("--strict", action="store_true", help="refuse broken members")
+    about = "table.md, results.json and an .npz for each, for kfkd submit --ensemble"
+    verb.add_argument("--out", metavar="DIR", help=about)
+    about = "find rows whose labels are probably wrong"
+    verb = _verb(verbs, "audit", commands.audit, about, _data, _json, _quiet)
+    about = "folders of kfkd folds (default: duplicates and geometry alone)"
+    verb.add_argument("folds", nargs="*", metavar="FOLDS", help=about)
+    about = "rows known to be bad, numbers or files of them: says how many are found"
+    verb.add_argument("--known", nargs="+", metavar="ROW", help=about)
+    _row_numbers(verb)
+    verb.add_argument("--sheet", type=int, default=48, metavar="N", help="faces on suspects.png")
+    verb.add_argument("--out", default="kfkd-audit", metavar="DIR")
+
+
+def _without(verb: Parser) -> None:
+    about = "rows that the clean figures leave out, numbers or files of them"
+    verb.add_argument("--without", nargs="+", default=(), metavar="ROW", help=about)
+    _row_numbers(verb)
+
+
+def _row_numbers(verb: Parser) -> None:
+    about = "a table of row and kaggle_row, where rows are named as in another file"
+    verb.add_argument("--row-numbers", metavar="CSV", help=about)
 
 
 def _add_submissions(verbs: Any) -> None:
@@ -238,6 +366,10 @@ def _train_options(verb: Parser) -> None:
         help="fixed copies of every image for each branch of the mix (default: as published)",
     )
     verb.add_argument("--split-seed", type=int, metavar="N", help="of the split alone")
+    about = "hold out fold I, from 0, of K, see kfkd folds"
+    verb.add_argument("--fold", nargs=2, type=int, metavar=("I", "K"), help=about)
+    about = "an audit.csv of kfkd audit: labels that are not learned"
+    verb.add_argument("--suspects", metavar="CSV", help=about)
     verb.add_argument("--drop-incomplete", action="store_true", help="as the study did")
     about = "of a pre-trained backbone: a file, or a TF-Hub module's folder, .tar.gz or handle"
     verb.add_argument("--weights", metavar="PATH", help=about)
@@ -251,9 +383,14 @@ def _train_options(verb: Parser) -> None:
 
 
 def _submit_options(verb: Parser) -> None:
-    verb.add_argument("runs", nargs="+", metavar="RUN")
-    verb.add_argument("--ensemble", choices=("mean", "median", "weighted"), default="mean")
+    verb.add_argument("runs", nargs="+", metavar="RUN", help="runs, and folders of kfkd folds")
+    about = "mean (default), median, weighted; fitted on folds: weighted, stack, ridge, "
+    about += "elastic_net, boosting; or an .npz of kfkd ensemble"
+    verb.add_argument("--ensemble", default="mean", metavar="HOW", help=about)
     verb.add_argument("--weights", nargs="+", type=float, help="a number a run, for weighted")
+    about = "average only what lowers the out-of-fold error (default: where all are folds)"
+    verb.add_argument("--select", action=argparse.BooleanOptionalAction, help=about)
+    verb.add_argument("--strict", action="store_true", help="refuse broken members")
     verb.add_argument("--out", metavar="CSV", help="default: submissions/NAME-TIME.csv")
     verb.add_argument("--clip", action="store_true", help="keep coordinates inside the image")
     verb.add_argument("--force", action="store_true", help="allow runs on built-in faces")
@@ -270,6 +407,18 @@ def _add_bench(verbs: Any) -> None:
     verb = _verb(kinds, "precision", commands.bench_precision, about, _json, _quiet)
     verb.add_argument("name", nargs="?", default="study_model_2", metavar="MODEL")
     verb.add_argument("--batch-size", type=int, default=64)
+    about = "training: the input pipeline's share, the share of the device's rate, images/s"
+    verb = _verb(kinds, "train", commands.bench_train, about, _json, _quiet)
+    verb.add_argument("name", nargs="?", default="study_model_1", metavar="MODEL")
+    verb.add_argument("--subset", help="which of its models (default: the first)")
+    verb.add_argument("--batch-size", type=int, help="default: the model's")
+    verb.add_argument(
+        "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
+    )
+    verb.add_argument("--augment", default="published", metavar="MIX", help="as for train")
+    verb.add_argument("--rounds", type=int, default=3, metavar="N", help="the median counts")
+    about = "timed steps of a round (default: three seconds' worth)"
+    verb.add_argument("--steps", type=int, metavar="N", help=about)
     about = "training with augmentation against without, and mixes against per-image code"
     verb = _verb(kinds, "augment", commands.bench_augment, about, _json, _quiet)
     verb.add_argument("--model", default="study_model_1", metavar="MODEL")

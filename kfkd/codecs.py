@@ -11,9 +11,10 @@ import numpy as np
 
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.heatmaps import Heatmap
+from kfkd.integral import Integral
 from kfkd.lazy import keras
 
-__all__ = ["Codec", "Coordinates", "Heatmap", "codec_from"]
+__all__ = ["Codec", "Coordinates", "Heatmap", "Integral", "codec_from"]
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,14 @@ def _row(value: float | tuple[float, float], width: int) -> Any:
     return np.resize(np.asarray(value, np.float32), width) if isinstance(value, tuple) else value
 
 
-Codec = Coordinates | Heatmap
+Codec = Coordinates | Heatmap | Integral
 """What a network's answer means."""
 
-_CODECS: dict[str, type[Codec]] = {"coordinates": Coordinates, "heatmap": Heatmap}
+_CODECS: dict[str, type[Codec]] = {
+    "coordinates": Coordinates,
+    "heatmap": Heatmap,
+    "integral": Integral,
+}
 
 
 def codec_from(config: dict[str, Any]) -> Codec:

@@ -97,6 +97,8 @@ _TRAINING = (
     "augment",
     "copies",
     "split_seed",
+    "fold",
+    "suspects",
     "drop_incomplete",
     "out",
     "quiet",
@@ -144,6 +146,43 @@ def compare(options: Namespace) -> None:
     _print(found.as_dict(), options.json, found.table().rstrip())
 
 
+def folds(options: Namespace) -> None:
+    """Cross-validates models."""
+    for name in options.models:
+        entry(name)
+    _calm_tensorflow()
+    # Every training has a model of its own; TensorFlow takes them for one that is traced anew.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from kfkd.fold_commands import folds as command
+
+    command(options)
+
+
+def ensemble(options: Namespace) -> None:
+    """Compares ensembles."""
+    _calm_tensorflow()
+    from kfkd.fold_commands import ensemble as command
+
+    command(options)
+
+
+def audit(options: Namespace) -> None:
+    """Looks for wrong labels."""
+    _calm_tensorflow()
+    from kfkd.fold_commands import audit as command
+
+    command(options)
+
+
+def tune(options: Namespace) -> None:
+    """Searches good settings."""
+    entry(options.name)
+    _calm_tensorflow()
+    from kfkd.tuning_command import tune as command
+
+    command(options)
+
+
 def _print_run(run: Any) -> None:
     rows = [
         f"{name}: {score:.3f} px (mean face {run.metrics['mean_face'][name]:.2f})"
@@ -163,21 +202,90 @@ def evaluate(options: Namespace) -> None:
     _print(scores.as_dict(), options.json, scores.table())
 
 
+def analyse(options: Namespace) -> None:
+    """Says where a run errs."""
+    _calm_tensorflow()
+    from kfkd.analysing import analyse as verb
+
+    given, part = vars(options), "all" if options.all else "validation"
+    passed = ("out", "worst", "calibrate", "quiet")
+    found = verb(options.runs, options.data, part, **{key: given[key] for key in passed})
+    _print(found.as_dict(), options.json, "\n".join([found.table(), "", *found.files]))
+
+
+def ladder(options: Namespace) -> None:
+    """Makes a table of runs."""
+    if options.runs:
+        _calm_tensorflow()
+    from kfkd.laddering import ladder as verb
+
+    given = vars(options)
+    passed = ("clean", "row_numbers", "add_to", "sort", "out", "quiet")
+    found = verb(options.runs, options.data, **{key: given[key] for key in passed})
+    _print(found.as_dict(), options.json, found.table().rstrip())
+
+
 def predict(options: Namespace) -> None:
     """Writes keypoints."""
     _calm_tensorflow()
     from kfkd.data import as_faces
-    from kfkd.prediction import write_predictions
+    from kfkd.prediction import write_course_predictions, write_predictions
     from kfkd.runs import finished_run
 
     run = finished_run(options.folder)
     faces = as_faces(options.data, options.part, options.quiet, run.frame)
-    print(write_predictions(options.out, faces, run.predict(faces.images), run.skeleton))
+    if options.format == "course":
+        if options.confidence:
+            raise KfkdError("--confidence wants --format table: the course's file has no room")
+        print(write_course_predictions(options.out, faces, run.predict(faces.images)))
+        return
+    predicted, doubt = run.predict_with_doubt(faces.images)
+    confidence = run.confidence(doubt) if options.confidence else None
+    if confidence is not None and run.calibration is None:
+        say(f"{run.folder} cannot tell its confidence: those columns stay empty", options.quiet)
+    print(write_predictions(options.out, faces, predicted, run.skeleton, confidence))
+
+
+def filters(options: Namespace) -> None:
+    """Draws the filters of a run."""
+    _calm_tensorflow()
+    from kfkd.seeing_commands import filters as command
+
+    command(options)
+
+
+def features(options: Namespace) -> None:
+    """Draws feature maps of a run."""
+    _calm_tensorflow()
+    from kfkd.seeing_commands import features as command
+
+    command(options)
+
+
+def pack(options: Namespace) -> None:
+    """Writes a small copy of a run."""
+    _calm_tensorflow()
+    from kfkd.packing import pack as verb
+    from kfkd.packing import size
+
+    made = verb(options.folder, options.out)
+    print(f"{made} ({size(made) / 1e6:.2f} MB)")
+
+
+def pretrained(options: Namespace) -> None:
+    """Lists the runs that come with the package."""
+    from kfkd.pretrained import pretrained_facts, pretrained_table
+
+    facts = pretrained_facts()
+    _print(facts, options.json, pretrained_table(facts))
 
 
 def detect(options: Namespace) -> None:
     """Finds faces and keypoints in photos or a video."""
-    if bool(options.photos) == (options.video is not None):
+    from kfkd.pretrained import run_and_rest
+
+    run, photos = run_and_rest(options.inputs)
+    if bool(photos) == (options.video is not None):
         raise KfkdError("kfkd detect wants photos, or --video SOURCE")
     _calm_tensorflow()
     given = vars(options)
@@ -187,13 +295,13 @@ def detect(options: Namespace) -> None:
     if options.video is not None:
         from kfkd.detecting_video import detect_video
 
-        made = detect_video(options.folder, options.video, options.out or "kfkd-detect", **settings)
+        made = detect_video(run, options.video, options.out or "kfkd-detect", **settings)
         _print(made.as_dict(), options.json, _figures(made.as_dict()))
         return
     from kfkd.detecting import detect as verb
     from kfkd.detections import summary, table
 
-    found = verb(options.folder, options.photos, out=options.out, **settings)
+    found = verb(run, photos, out=options.out, **settings)
     _print([photo.as_dict() for photo in found], options.json, table(found))
     say(summary(found), options.quiet)
 
@@ -204,7 +312,7 @@ def submit(options: Namespace) -> None:
     from kfkd.submitting import submit as verb
 
     given = vars(options)
-    passed = ("ensemble", "weights", "out", "clip", "force", "quiet")
+    passed = ("ensemble", "weights", "select", "strict", "out", "clip", "force", "quiet")
     print(verb(options.runs, options.data, **{key: given[key] for key in passed}))
 
 
@@ -272,6 +380,18 @@ def bench_precision(options: Namespace) -> None:
     _print(figures, options.json, _figures(figures))
 
 
+def bench_train(options: Namespace) -> None:
+    """Times training."""
+    entry(options.name)
+    _calm_tensorflow()
+    from kfkd.bench_train import bench_train as verb
+
+    given = vars(options)
+    passed = ("subset", "batch_size", "precision", "augment", "rounds", "steps", "quiet")
+    figures = verb(options.name, **{key: given[key] for key in passed})
+    _print(figures, options.json, _figures(figures))
+
+
 def bench_augment(options: Namespace) -> None:
     """Times augmentation."""
     entry(options.model)
@@ -332,7 +452,8 @@ def _calm_tensorflow() -> None:
     They go to the process's stderr before any of its log settings count, so stderr is set aside
     for the import; whoever sets TF_CPP_MIN_LOG_LEVEL gets to see them.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or os.environ.get("KERAS_BACKEND") == "jax":
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or backend != "tensorflow":
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     sys.stderr.flush()

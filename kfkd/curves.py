@@ -93,7 +93,7 @@ def keypoint_error_bars(
         f"{rmse(truth, constant):.2f} px",
         fontsize=11,
     )
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     plain_axes(axes)
     return figure
 

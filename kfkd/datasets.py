@@ -15,6 +15,7 @@ from typing import Any
 
 from kfkd.downloading import download
 from kfkd.errors import KfkdError, UnknownName
+from kfkd.kaggle_download import download_kaggle
 from kfkd.progress import say
 from kfkd.text import table
 
@@ -49,10 +50,10 @@ def data_set(name: str) -> dict[str, Any]:
 
 
 def download_data(name: str, out: str | Path, quiet: bool = False) -> Path:
-    """Downloads a data set and unpacks it.
+    """Downloads a data set and unpacks it; Kaggle's through kagglehub, as its user.
 
     Args:
-        name: one that has a `url` in `list_data()`.
+        name: "kaggle", or one that has a `url` in `list_data()`.
         out: the folder for the archive, which is kept, and for the unpacked folder.
         quiet: no progress.
 
@@ -69,6 +70,8 @@ def download_data(name: str, out: str | Path, quiet: bool = False) -> Path:
         PosixPath('data/imm')
     """
     row, out = data_set(name), Path(out).expanduser()
+    if name == "kaggle":
+        return download_kaggle(out / name, quiet)
     if not row["url"]:
         raise KfkdError(f"{name} is not downloaded by kfkd: {_way(row)}")
     folder = out / name
@@ -114,9 +117,7 @@ def data_table() -> str:
     """The data sets as text."""
     header = ("name", "images", "points", "kfkd downloads", "terms")
     rows = list_data()
-    cells = [
-        (r["name"], r["images"], r["points"], "yes" if r["url"] else "no", r["terms"]) for r in rows
-    ]
+    cells = [(r["name"], r["images"], r["points"], _downloads(r), r["terms"]) for r in rows]
     homes = table(("name", "where it comes from"), [(r["name"], r["home"] or "—") for r in rows])
     return f"{table(header, cells)}\n\n{homes}\n\n{_LEGEND}"
 
@@ -125,6 +126,12 @@ _LEGEND = """images: training + test
 use: --data NAME:PATH, or the path alone; NAME:PATH?size=96x96&channels=1&margin=0.25 for other
 crops of photos; kaggle: its folder or zip; synthetic: no path
 more: kfkd data NAME; downloading: kfkd data NAME --out DIR"""
+
+
+def _downloads(row: Mapping[str, Any]) -> str:
+    if row["name"] == "kaggle":
+        return "through kagglehub"
+    return "yes" if row["url"] else "no"
 
 
 def data_text(row: Mapping[str, Any]) -> str:

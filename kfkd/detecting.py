@@ -81,7 +81,7 @@ def detect(
     if all(photo.error for photo in found):
         _none_could_be_read(found)
     if out is not None:
-        write_found(out, found, run.skeleton.points)
+        write_found(out, found, run.skeleton.points, run.calibration is not None)
     return found
 
 

@@ -127,7 +127,7 @@ class _Log:
         self._writer, self._video = writer, video
         self.frames = self.faces = self.empty = 0
         self.ticker = Ticker(quiet)
-        first, *rest = header("frame", run.skeleton.points)
+        first, *rest = header("frame", run.skeleton.points, run.calibration is not None)
         writer.writerow([first, "seconds", *rest])
 
     def add(self, seconds: float, pixels: np.ndarray, found: Sequence[DetectedFace]) -> None:

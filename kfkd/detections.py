@@ -25,6 +25,8 @@ class DetectedFace:
         keypoints: float32 (k, 2), (x, y); NaN for keypoints that the run has no model for.
         names: of the keypoints.
         roll: how far the face was turned for the model, in degrees, clockwise.
+        confidence: float32 (k,), how probably each keypoint lies within a 48th of the crop's width
+            of the right place, see `Run.confidence`; None where the run cannot tell.
     """
 
     box: Box
@@ -32,11 +34,12 @@ class DetectedFace:
     keypoints: np.ndarray
     names: tuple[str, ...]
     roll: float = 0.0
+    confidence: np.ndarray | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, coordinates to a hundredth of a pixel."""
         points = dict(zip(self.names, self.keypoints.tolist(), strict=True))
-        return {
+        made: dict[str, Any] = {
             "box": [round(v, 2) for v in self.box],
             "score": round(self.score, 4),
             "roll": round(self.roll, 2),
@@ -45,6 +48,10 @@ class DetectedFace:
                 for name, (x, y) in points.items()
             },
         }
+        if self.confidence is None:
+            return made
+        told = zip(self.names, self.confidence.tolist(), strict=True)
+        return {**made, "confidence": {k: None if math.isnan(v) else round(v, 4) for k, v in told}}
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,10 @@ def summary(found: Sequence[PhotoFaces]) -> str:
 
 
 def write_found(
-    folder: str | Path, found: Sequence[PhotoFaces], names: Sequence[str]
+    folder: str | Path,
+    found: Sequence[PhotoFaces],
+    names: Sequence[str],
+    confidence: bool = False,
 ) -> list[Path]:
     """Writes faces.json and faces.csv.
 
@@ -102,6 +112,7 @@ def write_found(
         folder: where.
         found: by photo.
         names: of the keypoints.
+        confidence: whether the faces have one.
 
     Returns:
         The two files.
@@ -110,15 +121,16 @@ def write_found(
     write_json(paths[0], [photo.as_dict() for photo in found])
     with replacing(paths[1]) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header("file", names))
+        writer.writerow(header("file", names, confidence))
         for photo in found:
             writer.writerows(face_rows([photo.path], photo.faces))
     return paths
 
 
-def header(first: str, names: Sequence[str]) -> list[str]:
-    """Columns of the table: `first`, the face's number, box, score, roll, keypoints."""
+def header(first: str, names: Sequence[str], confidence: bool = False) -> list[str]:
+    """Columns of the table: `first`, number of the face, box, score, roll, points, confidences."""
     points = [f"{name}_{axis}" for name in names for axis in "xy"]
+    points += [f"{name}_confidence" for name in names if confidence]
     return [first, "face", "box_x", "box_y", "box_w", "box_h", "score", "roll", *points]
 
 
@@ -133,5 +145,7 @@ def face_rows(first: Sequence[Any], faces: Iterable[DetectedFace]) -> list[list[
     for number, face in enumerate(faces, 1):
         numbers = [*(f"{v:.2f}" for v in face.box), f"{face.score:.4f}", f"{face.roll:.2f}"]
         points = ["" if math.isnan(v) else f"{v:.2f}" for v in face.keypoints.ravel().tolist()]
+        shares = [] if face.confidence is None else face.confidence.tolist()
+        points += ["" if math.isnan(v) else f"{v:.4f}" for v in shares]
         rows.append([*first, number, *numbers, *points])
     return rows

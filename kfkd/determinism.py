@@ -1,6 +1,8 @@
-"""TensorFlow's settings of a process: the same numbers for the same seed, devices."""
+"""The backend's settings of a process: the same numbers for the same seed, devices."""
 
 from __future__ import annotations
+
+from kfkd.machine import machine
 
 
 def one_op_at_a_time() -> bool:
@@ -26,6 +28,24 @@ def one_op_at_a_time() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def device_name() -> str:
+    """What trains: the first accelerator of Keras' backend, else the processor."""
+    import keras
+
+    name = ""
+    if keras.config.backend() == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        name = "" if first.platform == "cpu" else first.device_kind
+    elif keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU")[:1]:
+            name = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+    return name or machine()["cpu"]
 
 
 def find_devices() -> list[str]:

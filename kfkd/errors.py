@@ -40,6 +40,10 @@ class RunError(KfkdError):
     """A run folder is missing, unfinished, broken, or was made with other settings."""
 
 
+class BrokenAnswer(RunError):
+    """A model answers with what is no number."""
+
+
 class WeightsError(KfkdError):
     """Pre-trained weights cannot be had; the message says how to get them."""
 

@@ -12,8 +12,9 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
+from kfkd.landmark_scores import LandmarkScores, score_landmarks
 from kfkd.metrics import image_errors, kaggle_rmse, mean_face, rmse
-from kfkd.pipelines.splits import grouped_split
+from kfkd.pipelines.splits import held_out_rows
 from kfkd.runs import Run, finished_run
 from kfkd.text import table
 
@@ -30,6 +31,7 @@ class Scores:
         images: how many images were measured.
         values: how many labelled values.
         worst: (id, RMSE in pixels, share of the whole squared error) of the worst images.
+        landmarks: the 68-point field's scores and the course's; None for Kaggle's points.
     """
 
     model: Mapping[str, float | None]
@@ -39,6 +41,7 @@ class Scores:
     images: int
     values: int
     worst: tuple[tuple[int, float, float], ...]
+    landmarks: LandmarkScores | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as plain data."""
@@ -47,13 +50,16 @@ class Scores:
     def table(self) -> str:
         """The scores as text."""
         columns = (self.model, self.mean_face, self.mean_per_source)
-        rows = [(name, *(_shown(column[name]) for column in columns)) for name in self.model]
-        header = ("RMSE in px", "model", "mean face", "mean face per source")
+        rows = [(name, *(_shown(column[name]) for column in columns)) for name in self._told()]
+        crops = self.landmarks is not None and self.landmarks.pixels == "photos"
+        unit = "RMSE in px of the crops" if crops else "RMSE in px"
+        header = (unit, "model", "mean face", "mean face per source")
         points = [(k, _shown(a), _shown(b)) for k, (a, b) in self.keypoints.items()]
         worst = [(i, f"{error:.2f}", f"{share:.1%}") for i, error, share in self.worst]
         return "\n\n".join(
             [
                 f"{self.images} images, {self.values} labelled values",
+                *([] if self.landmarks is None else [self.landmarks.table()]),
                 table(header, rows),
                 table(("keypoint", "model", "mean face"), points),
                 table(("worst images, id", "px", "of the squared error"), worst),
@@ -61,6 +67,10 @@ class Scores:
         )
 
     __str__ = table
+
+    def _told(self) -> list[str]:
+        """The scores that the text gives: Kaggle's own for Kaggle's points only."""
+        return [n for n in self.model if self.landmarks is None or n != "kaggle_rmse"]
 
 
 def evaluate(
@@ -91,17 +101,27 @@ def evaluate(
     """
     run = finished_run(run)
     faces = as_faces(own_data(run) if data is None else data, quiet=quiet, frame=run.frame)
+    check_keypoints(run, faces)
+    if part == "validation":
+        faces = validation_faces(run, faces)
+    elif part != "all":
+        raise DataError(f'part wants "validation" or "all". Received: {part!r}')
+    predicted = run.predict(faces.images, source=faces.source)
+    return score_faces(faces, predicted, run.record["mean_face"])
+
+
+def check_keypoints(run: Run, faces: FaceSet) -> None:
+    """Refuses faces with other keypoints than a run predicts.
+
+    Raises:
+        DataError: saying which.
+    """
     if faces.skeleton.points != run.skeleton.points:
         raise DataError(
             f"{run.folder} predicts the {len(run.skeleton)} keypoints of {run.skeleton.name}, the "
             f"data has {len(faces.skeleton)} of {faces.skeleton.name}, or others, or in another "
             f"order: {', '.join(faces.skeleton.points[:5])}, …"
         )
-    if part == "validation":
-        faces = validation_faces(run, faces)
-    elif part != "all":
-        raise DataError(f'part wants "validation" or "all". Received: {part!r}')
-    return score_faces(faces, run.predict(faces.images), run.record["mean_face"])
 
 
 def own_data(run: Run) -> str | None:
@@ -122,6 +142,15 @@ def validation_faces(run: Run, faces: FaceSet) -> FaceSet:
     Raises:
         DataError: when the faces are not those the run was trained on.
     """
+    return faces[validation_rows(run, faces)]
+
+
+def validation_rows(run: Run, faces: FaceSet) -> np.ndarray:
+    """Ascending indices of the rows of a run's data that its split holds out.
+
+    Raises:
+        DataError: when the faces are not those the run was trained on.
+    """
     known = run.record["data"]["fingerprint"]
     if faces.fingerprint != known:
         raise DataError(
@@ -131,7 +160,7 @@ def validation_faces(run: Run, faces: FaceSet) -> FaceSet:
     split = run.record["split"]
     if not split["share"]:
         raise DataError(f'{run.folder} holds out no images; ask part="all" (kfkd evaluate --all)')
-    return faces[grouped_split(faces, split["share"], split["seed"])[1]]
+    return held_out_rows(faces, split)
 
 
 def score_faces(
@@ -169,6 +198,7 @@ def score_faces(
         images=len(faces),
         values=int(compared.sum()),
         worst=_worst(faces, truth, predicted, worst),
+        landmarks=score_landmarks(faces, predicted, np.array(means["all"], np.float32)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.faces import FaceSet
-from kfkd.figures import REFERENCE, TRUTH, new_figure, plain_axes
+from kfkd.figures import REFERENCE, SOURCE_COLOURS, TRUTH, new_figure, plain_axes
 from kfkd.metrics import mean_face
 from kfkd.statistics import brightness_contrast, grey_histogram, skewness, sources_of
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _SCATTER = 3000
 """Rows of a source whose points are drawn; more would only make the clouds solid."""
-_SOURCE_COLOURS = (TRUTH, "#f08c1e", "#3ba55d", "#9b5de5")
 
 
 def missing_bars(faces: FaceSet) -> Figure:
@@ -131,7 +130,7 @@ def brightness_histograms(faces: FaceSet) -> Figure:
 
 def _colours(faces: FaceSet) -> dict[str, str]:
     sources = sources_of(faces)
-    return {s: _SOURCE_COLOURS[i % len(_SOURCE_COLOURS)] for i, s in enumerate(sources)}
+    return {s: SOURCE_COLOURS[i % len(SOURCE_COLOURS)] for i, s in enumerate(sources)}
 
 
 def _point_colours(count: int) -> list[Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from kfkd.errors import KfkdError
+from kfkd.photo_places import PhotoPlaces
 from kfkd.skeletons import Skeleton
 
 SOURCES = ("full", "four_point")
@@ -32,6 +33,7 @@ class FaceSet:
         path: file or folder they were read from, of photos with what was asked of their crops
             ("ibug:/data/ibug?size=224x224&channels=3"), "" for built-in faces.
         notes: warnings of the reader, one sentence each.
+        photos: of faces of photos which photo each is from, and the way back to its pixels.
 
     Raises:
         KfkdError: when shapes or types do not fit together.
@@ -46,6 +48,7 @@ class FaceSet:
     origin: str = "own"
     path: str = ""
     notes: tuple[str, ...] = field(default=())
+    photos: PhotoPlaces | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -68,6 +71,8 @@ class FaceSet:
                 raise KfkdError(
                     f"FaceSet wants {name} as {shape}. Received: {value.dtype} {value.shape}"
                 )
+        if self.photos is not None and len(self.photos) != n:
+            raise KfkdError(f"FaceSet wants photos of {n} faces. Received: {len(self.photos)}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -78,7 +83,8 @@ class FaceSet:
             name: getattr(self, name)[rows]
             for name in ("images", "keypoints", "source", "group", "ids")
         }
-        return replace(self, **picked)
+        photos = None if self.photos is None else self.photos[rows]
+        return replace(self, **picked, photos=photos)
 
     @property
     def labelled(self) -> np.ndarray:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 TRUTH, PREDICTED, REFERENCE = "#2f7bff", "#e8202a", "#8a8a8a"
 """Colours of labels, of predictions and of what both are compared with."""
 
+SOURCE_COLOURS = (TRUTH, "#f08c1e", "#3ba55d", "#9b5de5")
+"""Colours of label sources, in the order of `kfkd.statistics.sources_of`."""
+
 DPI = 110
 """Pixels per inch of every picture."""
 

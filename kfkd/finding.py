@@ -111,11 +111,17 @@ class KeypointFinder:
     def _predict(
         self, photos: Sequence[Photo], owners: Sequence[int], matrices: Sequence[np.ndarray]
     ) -> np.ndarray:
-        return self.run.predict(self.crops(photos, owners, matrices))
+        """(n, k, 3): x, y in pixels of the crops, and confidence, NaN where the run has none."""
+        crops = self.crops(photos, owners, matrices)
+        if self.run.calibration is None:
+            points = self.run.predict(crops)
+            return np.concatenate([points, np.full_like(points[..., :1], np.nan)], axis=-1)
+        points, doubt = self.run.predict_with_doubt(crops)
+        return np.concatenate([points, self.run.confidence(doubt)[..., None]], axis=-1)
 
     def _roll(self, points: np.ndarray, matrix: np.ndarray) -> float:
         """How far a face is turned, by its predicted eyes, or else as it was cropped."""
-        one, other = points[list(self.run.skeleton.normaliser or ())]
+        one, other = points[list(self.run.skeleton.normaliser or ()), :2]
         dx, dy = other - one
         # The crop is nearly upright, so its left eye is the one further left.
         turn = np.degrees(np.arctan2(dy, dx) if dx > 0 else np.arctan2(-dy, -dx))
@@ -124,9 +130,11 @@ class KeypointFinder:
     def _in_photo(
         self, photo: Photo, face: Face, matrix: np.ndarray, points: np.ndarray
     ) -> DetectedFace:
-        seen = scaled_points(place(inverse(matrix), points), photo.scale).astype(np.float32)
-        own = face.scaled(photo.scale)
-        return DetectedFace(own.box, face.score, seen, self.run.skeleton.points, roll_of(matrix))
+        there = place(inverse(matrix), points[:, :2])
+        seen, own = scaled_points(there, photo.scale).astype(np.float32), face.scaled(photo.scale)
+        told = None if self.run.calibration is None else points[:, 2]
+        names = self.run.skeleton.points
+        return DetectedFace(own.box, face.score, seen, names, roll_of(matrix), told)
 
 
 def _rule_and_channels(run: Run) -> tuple[CropRule, int]:

@@ -19,7 +19,8 @@ from kfkd.checkpoints import Checkpoint, saved_epoch
 from kfkd.codecs import Codec
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
-from kfkd.losses import LOSSES, PixelRMSE
+from kfkd.losses import PixelRMSE, loss_called
+from kfkd.optimizing import optimizer_for, watchers_for
 from kfkd.pipelines.batches import (
     epoch_order,
     evaluation_batches,
@@ -119,14 +120,14 @@ def _fit_phase(
 ) -> None:
     _freeze(model, phase.unfreeze)
     _compile(job, model, phase)
-    watchers = _watchers(job)
+    watchers = watchers_for(job.recipe, "val_rmse" if len(job.validation) else "rmse")
     log = EpochLog(job, history)
     checkpoint = Checkpoint(job.checkpoint, watchers, history)
     checkpoint.set_model(model)
     end = start + phase.epochs
     first = checkpoint.restore() if saved_epoch(job.checkpoint) > start else start
     if first >= end or checkpoint.stopped:
-        _end_early(watchers, checkpoint, model)
+        _end_early(job.recipe, watchers, checkpoint, model)
         return
     with telling_failures(job.train.images, job.validation.images):
         model.fit(
@@ -152,39 +153,21 @@ def _freeze(model: keras.Model, unfreeze: int | None) -> None:
 
 
 def _compile(job: Job, model: keras.Model, phase: Phase) -> None:
-    optimizer = keras.optimizers.get(job.recipe.optimizer)
-    optimizer.learning_rate = phase.learning_rate or job.recipe.learning_rate
-    loss = job.codec.loss(LOSSES[job.recipe.loss])
+    steps = phase.epochs * steps_per_epoch(job)
+    optimizer = optimizer_for(job.recipe, phase.learning_rate, steps)
+    loss = job.codec.loss(loss_called(job.recipe.loss))
     model.compile(optimizer=optimizer, loss=loss, metrics=[PixelRMSE(job.codec)])
 
 
-def _watchers(job: Job) -> list[keras.callbacks.Callback]:
-    recipe, monitor = job.recipe, "val_rmse" if len(job.validation) else "rmse"
-    watchers: list[keras.callbacks.Callback] = []
-    if recipe.early_stopping is not None or recipe.restore_best:
-        patience = recipe.epochs if recipe.early_stopping is None else recipe.early_stopping
-        watchers.append(
-            keras.callbacks.EarlyStopping(
-                monitor, mode="min", patience=patience, restore_best_weights=recipe.restore_best
-            )
-        )
-    if recipe.plateau is not None:
-        watchers.append(
-            keras.callbacks.ReduceLROnPlateau(
-                monitor,
-                mode="min",
-                factor=recipe.plateau.factor,
-                patience=recipe.plateau.patience,
-                min_lr=recipe.plateau.min_learning_rate,
-            )
-        )
-    return watchers
-
-
 def _end_early(
-    watchers: list[keras.callbacks.Callback], checkpoint: Checkpoint, model: keras.Model
+    recipe: Recipe,
+    watchers: list[keras.callbacks.Callback],
+    checkpoint: Checkpoint,
+    model: keras.Model,
 ) -> None:
-    """A training that had already ended when it was killed still owes its best weights."""
+    """A training that had already ended when it was killed still owes its best or mean weights."""
+    if recipe.ema is not None:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
     best = checkpoint.best_weights
     if best and any(getattr(w, "restore_best_weights", False) for w in watchers):
         model.set_weights(best)
@@ -234,8 +217,11 @@ class EpochLog(keras.callbacks.Callback):
         """Starts the epoch's clock."""
         self.began, self.epoch = time.monotonic(), epoch
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Shows where the epoch is, where someone watches."""
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Shows where the epoch is, where someone watches.
+
+        At a step's begin: for its end Keras would fetch the losses, and wait for the device.
+        """
         if self.ticker.active:
             title = f"{self.job.subset} {self.epoch + 1:>3}/{self.job.recipe.epochs}"
             self.ticker.show(f"{title}  step {batch + 1}/{self.steps}")

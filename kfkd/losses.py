@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from re import fullmatch
 from typing import Any
 
 import keras
 from keras import ops
 
 from kfkd.codecs import Codec
+from kfkd.errors import KfkdError, UnknownName
 from kfkd.map_losses import MAP_LOSSES, masked_errors
 
 
@@ -65,6 +67,48 @@ LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {
     **MAP_LOSSES,
 }
 """Losses by the name that a recipe gives."""
+
+_NUMBERED = {"huber": masked_huber, "wing": masked_wing}
+
+
+def loss_called(text: str) -> Callable[[Any, Any], Any]:
+    """The loss that a recipe names, with numbers of its own where the text has them.
+
+    Args:
+        text: a name in `LOSSES`, or "huber(3)", "wing(10, 2)": their numbers in units of the
+            target, pixels for most codecs.
+
+    Raises:
+        UnknownName: when there is no such loss.
+        KfkdError: when its numbers make no sense.
+
+    Example:
+        >>> loss_called("huber(3)")  # doctest: +SKIP
+    """
+    name, numbers = numbered(text)
+    if name not in LOSSES:
+        raise UnknownName("loss", text, list(LOSSES))
+    if not numbers:
+        return LOSSES[name]
+    most = {"huber": 1, "wing": 2}.get(name, 0)
+    if len(numbers) > most or min(numbers) <= 0:
+        raise KfkdError(f"{name} takes at most {most} numbers above 0. Received: {text}")
+
+    def with_numbers(target: Any, output: Any) -> Any:
+        return _NUMBERED[name](target, output, *numbers)
+
+    return with_numbers
+
+
+def numbered(text: str) -> tuple[str, tuple[float, ...]]:
+    """Name and numbers of "name(1, 2)"; a text of another form is all name."""
+    match = fullmatch(r"(\w+)\(([\d., ]+)\)", text)
+    if not match:
+        return text, ()
+    try:
+        return match[1], tuple(float(number) for number in match[2].split(","))
+    except ValueError:
+        return text, ()
 
 
 class PixelRMSE(keras.metrics.Metric):

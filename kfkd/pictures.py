@@ -1,4 +1,4 @@
-"""The pictures of a training: faces with predictions, the worst cases, curves and bars."""
+"""The pictures of a training: faces with predictions, the best and the worst, curves and bars."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "best_sheet",
     "face_sheet",
     "keypoint_error_bars",
     "loss_curves",
@@ -71,16 +72,40 @@ def worst_sheet(faces: FaceSet, predicted: np.ndarray, count: int = 24) -> Figur
     Raises:
         KfkdError: when no face has a label.
     """
+    return _ranked_sheet(faces, predicted, count, best=False)
+
+
+def best_sheet(faces: FaceSet, predicted: np.ndarray, count: int = 24) -> Figure:
+    """The faces with the least RMSE, each with it and its share of the whole squared error.
+
+    Args:
+        faces: faces, of which at least one is labelled.
+        predicted: (n, k, 2) in pixels.
+        count: how many to show at most.
+
+    Returns:
+        The figure.
+
+    Raises:
+        KfkdError: when no face has a label.
+    """
+    return _ranked_sheet(faces, predicted, count, best=True)
+
+
+def _ranked_sheet(faces: FaceSet, predicted: np.ndarray, count: int, best: bool) -> Figure:
     errors = image_errors(faces.keypoints, predicted)
     labelled = np.flatnonzero(~np.isnan(errors))
     if not len(labelled):
-        raise KfkdError(f"worst_sheet wants labelled faces. Received: {len(faces)} without a label")
+        name = "best_sheet" if best else "worst_sheet"
+        raise KfkdError(f"{name} wants labelled faces. Received: {len(faces)} without a label")
     squares = np.nansum(np.square(faces.keypoints.astype(np.float64) - predicted), axis=(1, 2))
-    rows = labelled[np.argsort(-squares[labelled], kind="stable")][:count]
+    # The worst are those that weigh most; among the best, few labels should be no merit.
+    ranks = errors if best else -squares
+    rows = labelled[np.argsort(ranks[labelled], kind="stable")][:count]
     share = squares / max(squares.sum(), np.finfo(float).tiny)
     titles = [f"row {faces.ids[i]}: {errors[i]:.2f} px\n{share[i]:.1%} of all error" for i in rows]
     whole = (
-        f"The {len(rows)} worst of {len(labelled)} faces: "
+        f"The {len(rows)} {'best' if best else 'worst'} of {len(labelled)} faces: "
         f"{share[rows].sum():.0%} of the squared error"
     )
     return face_sheet(

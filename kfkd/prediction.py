@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kfkd.data import as_faces
+from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
 from kfkd.files import replacing
 from kfkd.runs import Run, finished_run
@@ -27,7 +28,9 @@ def predict(
         quiet: no progress.
 
     Returns:
-        float32 (n, k, 2), (x, y) in pixels; NaN for keypoints that the run has no model for.
+        float32 (n, k, 2), (x, y) in pixels of the images, which are crops where faces are of
+        photos (`faces.photos.to_photo` takes them back); NaN for keypoints that the run has no
+        model for.
 
     Raises:
         DataError: when the data cannot be read.
@@ -45,20 +48,66 @@ def predict(
 
 
 def write_predictions(
-    path: str | Path, faces: FaceSet, predicted: np.ndarray, skeleton: Skeleton | None = None
+    path: str | Path,
+    faces: FaceSet,
+    predicted: np.ndarray,
+    skeleton: Skeleton | None = None,
+    confidence: np.ndarray | None = None,
 ) -> Path:
-    """Writes keypoints as a CSV: id, then x and y of each keypoint in pixels; empty = none.
+    """Writes keypoints as a CSV, a row a face in the order of the set; empty = not predicted.
+
+    Of faces of photos the columns are `file`, the photo as its data set calls it, then x and y of
+    each keypoint in pixels of the photo; of others `id`, then x and y in pixels of the image.
 
     Args:
         path: the file to write.
-        faces: give ids and names.
-        predicted: (n, k, 2) in pixels.
+        faces: give files or ids, and names.
+        predicted: (n, k, 2) in pixels of the images.
         skeleton: names the predicted keypoints; None = those of the faces.
+        confidence: (n, k), see `Run.confidence`, for a column NAME_confidence of each keypoint
+            after all coordinates, empty = not known; None = no such columns.
     """
-    names = (skeleton or faces.skeleton).columns
-    with replacing(path) as beside, beside.open("w", newline="") as file:
+    names = (skeleton or faces.skeleton).points
+    more = np.empty((len(faces), 0)) if confidence is None else confidence
+    told = [f"{name}_confidence" for name in names if confidence is not None]
+    first, keys = ("id", faces.ids) if faces.photos is None else ("file", faces.photos.files)
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", *names])
-        for row, points in zip(faces.ids, predicted.reshape(len(faces), -1), strict=True):
-            writer.writerow([row, *("" if np.isnan(v) else f"{v:.4f}" for v in points)])
+        writer.writerow([first, *(skeleton or faces.skeleton).columns, *told])
+        for key, points, shares in zip(keys, _in_photos(faces, predicted), more, strict=True):
+            numbers = (*points.ravel(), *shares)
+            writer.writerow([key, *("" if np.isnan(v) else f"{v:.4f}" for v in numbers)])
     return Path(path)
+
+
+def write_course_predictions(path: str | Path, faces: FaceSet, predicted: np.ndarray) -> Path:
+    """Writes keypoints as CS194-26's class competition takes them: `Id,Predicted`, a row a number.
+
+    Image by image in the order of the set, point by point, x then y; ids count from 0, values are
+    in pixels of the photos (of the images, where they are no crops).
+
+    Args:
+        path: the file to write.
+        faces: the test images, one face each.
+        predicted: (n, k, 2) in pixels of the images.
+
+    Raises:
+        KfkdError: when a keypoint is not predicted, or two faces are of one photo.
+    """
+    if broken := int(np.isnan(predicted).any(axis=(0, 2)).sum()):
+        raise KfkdError(
+            f"the course's file wants all {predicted.shape[1]} keypoints of every image; {broken} "
+            "of them are not predicted, train a run on all"
+        )
+    if faces.photos is not None and (several := len(faces) - len(set(faces.photos.files))):
+        raise KfkdError(f"the course's file wants one face a photo. Received: {several} more")
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        file.write("Id,Predicted\n")
+        values = enumerate(_in_photos(faces, predicted).ravel().tolist())
+        file.writelines(f"{number},{value:.4f}\n" for number, value in values)
+    return Path(path)
+
+
+def _in_photos(faces: FaceSet, points: np.ndarray) -> np.ndarray:
+    """Points in pixels of the photos, where the faces are crops of some."""
+    return points if faces.photos is None else faces.photos.to_photo(points)

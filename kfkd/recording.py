@@ -35,13 +35,15 @@ def training_command(run: Run) -> str:
     recipe, options = settings["recipe"], dict(settings["options"])
     # Through JSON, as run.json holds it.
     published = json.loads(json.dumps(asdict(entry(run.name).recipe)))
-    other = [key for key, value in published.items() if recipe[key] != value]
+    other = [k for k, value in published.items() if recipe.get(k, value) != value]
     told = {key: recipe[key] for key in _ALWAYS}
     told |= {key: recipe[key] for key in _WHERE_OTHER if key in other and recipe[key] is not None}
     if "augment" in other:
         told["augment"] = recipe["augment"] or "none"
     if settings.get("split_seed") is not None:
         told["split_seed"] = settings["split_seed"]
+    for key in ("fold", "suspects"):
+        told |= {key: settings[key]} if settings.get(key) else {}
     if "phases" in other:
         told |= fine_tuning_flags(recipe)
     if isinstance(options.get("weights"), str):
@@ -58,7 +60,8 @@ def training_command(run: Run) -> str:
     words = ["kfkd", "train", run.name, "--data", "DATA", "--seed", str(settings["seed"])]
     words += ["--subsets", *settings["subsets"], "--precision", settings["precision"]]
     for key, value in told.items():
-        words += [f"--{key.replace('_', '-')}", str(value)]
+        words += [f"--{key.replace('_', '-')}"]
+        words += map(str, value if isinstance(value, list) else [value])
     if recipe["copies"] != (published["copies"] and "augment" not in other):
         words.append("--copies" if recipe["copies"] else "--no-copies")
     if settings["drop_incomplete"]:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
+from kfkd.by_source import KAGGLE_BY_SOURCE
 from kfkd.codecs import Codec, Coordinates
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.skeletons import IBUG_68, IMM_58, KAGGLE_15, Skeleton
+from kfkd.views import Views
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +48,8 @@ class Recipe:
     """How an entry is trained.
 
     Args:
-        loss: name in `kfkd.losses.LOSSES`; every loss leaves missing labels out.
+        loss: name in `kfkd.losses.LOSSES`, maybe with numbers, "huber(3)"; every loss leaves
+            missing labels out.
         optimizer: name of a Keras optimiser.
         learning_rate: its first rate.
         batch_size: images a step.
@@ -60,6 +63,12 @@ class Recipe:
             study did, so that an epoch is as many times longer; else images go through the mix
             anew in every epoch.
         phases: stretches with parts of the backbone frozen; () = one, everything learns.
+        schedule: "cosine" = the rate climbs for a twentieth of the steps, then falls to nothing
+            along a cosine; None = it stays.
+        weight_decay: of an optimiser that has one, kernels only; None = the optimiser's own.
+        ema: momentum of the running mean of the weights, by step: the mean is measured, and is
+            what the run keeps; None = no mean.
+        views: ways to look at an image whose predictions are averaged.
     """
 
     loss: str = "mse"
@@ -74,6 +83,10 @@ class Recipe:
     augment: str | None = None
     copies: bool = False
     phases: tuple[Phase, ...] = ()
+    schedule: str | None = None
+    weight_decay: float | None = None
+    ema: float | None = None
+    views: Views = field(default_factory=Views)
 
 
 @dataclass(frozen=True)
@@ -95,6 +108,8 @@ class Entry:
         offline: the builder's options that give the same net without downloading its weights.
         recipe: how it is trained.
         codec: what its outputs mean.
+        by_source: whether it has points of its own for each of Kaggle's two label sources, see
+            `kfkd.by_source`; on other data it has the data's points.
         published: published scores by name, for example {"private": 1.73, "public": 2.13}.
         source: where architecture and scores were published.
         mistakes: what the source got wrong, and what we do instead.
@@ -111,6 +126,7 @@ class Entry:
     offline: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
     codec: Codec = field(default_factory=Coordinates)
+    by_source: bool = False
     published: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
     mistakes: tuple[str, ...] = ()
@@ -122,7 +138,9 @@ class Entry:
 
     @property
     def skeleton(self) -> Skeleton:
-        """The keypoints of its data set; Kaggle's where the set is not one of the zoo's."""
+        """The points that it learns: its data set's, or Kaggle's."""
+        if self.by_source:
+            return KAGGLE_BY_SOURCE
         return _SKELETONS.get(self.dataset, KAGGLE_15)
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a run: curves, errors, predictions and the worst cases."""
+"""The pictures of a run: curves, errors, predictions, the best and the worst cases."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ import numpy as np
 from kfkd.curves import keypoint_error_bars, loss_curves
 from kfkd.faces import FaceSet
 from kfkd.figures import save_figure
-from kfkd.pictures import prediction_sheet, worst_sheet
+from kfkd.landmark_curves import ced_curve
+from kfkd.landmark_scores import eye_errors
+from kfkd.pictures import best_sheet, prediction_sheet, worst_sheet
 from kfkd.runs import Run
+from kfkd.skeletons import KAGGLE_15
 
 SHEET = 24
-PICTURES = ("loss_curves.png", "keypoint_errors.png", "predictions.png", "worst.png")
-"""The files that `draw_run` writes."""
+PICTURES = (
+    "loss_curves.png",
+    "keypoint_errors.png",
+    "predictions.png",
+    "best.png",
+    "worst.png",
+    "ced.png",
+)
+"""The files that `draw_run` writes; the last one of 68 and 58 points only."""
 
 
 def draw_run(run: Run, faces: FaceSet, predicted: np.ndarray) -> None:
-    """Writes loss_curves.png, keypoint_errors.png, predictions.png and worst.png to a run's folder.
+    """Writes the pictures of a run to its folder.
 
     Args:
         run: the run.
@@ -32,4 +42,16 @@ def draw_run(run: Run, faces: FaceSet, predicted: np.ndarray) -> None:
     rows = np.sort(drawn.permutation(len(faces))[:SHEET])
     sheet = prediction_sheet(faces, predicted, rows, f"{run.name}: faces drawn at random")
     save_figure(sheet, run.folder / "predictions.png")
+    save_figure(best_sheet(faces, predicted, SHEET), run.folder / "best.png")
     save_figure(worst_sheet(faces, predicted, SHEET), run.folder / "worst.png")
+    _draw_ced(run, faces, predicted)
+
+
+def _draw_ced(run: Run, faces: FaceSet, predicted: np.ndarray) -> None:
+    """The 68-point field's curve, where the skeleton has a distance of eyes to measure by."""
+    if faces.skeleton.points == KAGGLE_15.points or faces.skeleton.normaliser is None:
+        return
+    errors = eye_errors(faces, predicted, run.mean_face())
+    if not np.isnan(errors["model"]).all():
+        named = {run.name: errors["model"], "mean face": errors["mean face"]}
+        save_figure(ced_curve(named, title=run.name), run.folder / "ced.png")

@@ -5,24 +5,27 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.answering import answers
+from kfkd.by_source import KAGGLE_BY_SOURCE, join_sources
+from kfkd.calibration import Calibration, calibration_from
 from kfkd.codecs import Codec, codec_from
 from kfkd.crops import CropRule, rule_from
 from kfkd.errors import KfkdError, RunError
 from kfkd.files import read_json, replacing, write_json
-from kfkd.pipelines.batches import evaluation_size
+from kfkd.packing import packed_model
+from kfkd.pretrained import pretrained_folder
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
+from kfkd.views import Views, views_from
 
 if TYPE_CHECKING:
     import keras
 
 RECORD = "run.json"
-_HELD = 2**26  # numbers of network outputs held at once, 256 MB
 _WANTED = {
     **dict.fromkeys(("model", "status", "skeleton"), str),
     **dict.fromkeys(("settings", "data", "split", "subsets"), dict),
@@ -93,7 +96,9 @@ class Run:
         if subset not in self.subsets:
             raise RunError(f"{self.folder} has no model for {subset!r}, only {self.subsets}")
         if subset not in self._models:
-            self._models[subset] = load_model(self.folder / f"{subset}.keras")
+            path = self.folder / f"{subset}.keras"
+            packed = path.with_suffix(".npz").is_file() and not path.exists()
+            self._models[subset] = packed_model(self, subset) if packed else load_model(path)
         return self._models[subset]
 
     def codec(self, subset: str) -> Codec:
@@ -132,7 +137,11 @@ class Run:
         return np.array(self.record["mean_face"][source], np.float32)
 
     def predict(
-        self, images: np.ndarray, batch_size: int | None = None, subset: str | None = None
+        self,
+        images: np.ndarray,
+        batch_size: int | None = None,
+        subset: str | None = None,
+        source: np.ndarray | str = "full",
     ) -> np.ndarray:
         """Keypoints of face images; NaN for keypoints that no model of the run predicts.
 
@@ -140,6 +149,8 @@ class Run:
             images: uint8 (n, h, w, c), as large as the run's training images.
             batch_size: images a step; None = as many as fit, fewer of large images.
             subset: only this subset's model; None = all of the run's.
+            source: for models that know Kaggle's two label sources, as which to answer: "full" or
+                "four_point", one for all or (n,).
 
         Returns:
             float32 (n, k, 2) in pixels.
@@ -147,40 +158,87 @@ class Run:
         Raises:
             RunError: when the images do not fit the model.
         """
-        found = np.full((len(images), len(self.skeleton), 2), np.nan, np.float32)
+        return self.predict_with_doubt(images, batch_size, subset, source)[0]
+
+    def predict_with_doubt(
+        self,
+        images: np.ndarray,
+        batch_size: int | None = None,
+        subset: str | None = None,
+        source: np.ndarray | str = "full",
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints as `predict` gives them, and how far each may be off.
+
+        Args:
+            images: as for `predict`, as are the others.
+            batch_size: images a step.
+            subset: only this subset's model.
+            source: as which label source to answer.
+
+        Returns:
+            float32 (n, k, 2) in pixels, and float32 (n, k), a standard deviation along an axis in
+            pixels: from the spread of maps and the disagreement of test-time views; NaN where a
+            model has neither. It ranks points by their error, and is not in itself calibrated.
+
+        Raises:
+            RunError: when the images do not fit the model.
+        """
+        found = np.full((len(images), len(self.skeleton), 3), np.nan, np.float32)
         for name in self.subsets if subset is None else (subset,):
-            found[:, list(self.skeleton.subset(name))] = self._predict_one(name, images, batch_size)
-        return found
+            points = answers(self, name, images, batch_size)
+            if self.by_source(name):
+                points = join_sources(points, source)
+            found[:, list(self.skeleton.subset(name))] = points
+        return np.ascontiguousarray(found[..., :2]), found[..., 2]
 
-    def _predict_one(self, subset: str, images: np.ndarray, batch_size: int | None) -> np.ndarray:
-        model = self.model(subset)
-        if np.shape(images)[1:] != model.input_shape[1:]:
-            raise RunError(
-                f"{self.name} wants images of {model.input_shape[1:]}. "
-                f"Received: {np.shape(images)[1:]}"
-            )
-        if not len(images):
-            return np.empty((0, len(self.skeleton.subset(subset)), 2), np.float32)
-        # Maps of all images at once would not fit into memory; coordinates always do.
-        size = batch_size or evaluation_size(model.input_shape[1:])
-        # Lazy images come into memory in the same parts, an array's are there anyway.
-        held = [model.output_shape[1:]]
-        held += [] if isinstance(images, np.ndarray) else [model.input_shape[1:]]
-        few = max(1, _HELD // (size * max(map(prod, held)))) * size
-        parts = (np.asarray(images[i : i + few]) for i in range(0, len(images), few))
-        return np.concatenate([self._answer(subset, part, size) for part in parts])
+    @property
+    def calibration(self) -> Calibration | None:
+        """What its doubt is worth, by its held-out images; None where they did not tell.
 
-    def _answer(self, subset: str, images: np.ndarray, batch_size: int) -> np.ndarray:
-        model = self.model(subset)
-        if len(images) <= batch_size:
-            # `predict` sets up an input pipeline, which takes a hundred times as long as a face.
-            outputs = np.asarray(model.predict_on_batch(images))
-        else:
-            outputs = model.predict(images, batch_size=batch_size, verbose=0)
-        finite = np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
-        if broken := int(np.count_nonzero(~finite)):
-            raise RunError(f"{self.folder}: the model of {subset} fails on {broken} images: NaN")
-        return np.asarray(self.codec(subset).decode(outputs))
+        Raises:
+            RunError: when run.json describes it wrongly.
+        """
+        if (facts := self.metrics.get("doubt")) is None:
+            return None
+        try:
+            return calibration_from(facts, len(self.skeleton))
+        except KfkdError as error:
+            raise RunError(f"{self.folder / RECORD}: {error}") from error
+
+    def confidence(self, doubt: np.ndarray, source: np.ndarray | str = "full") -> np.ndarray:
+        """How probably each point lies within a 48th of the image's width of the right place.
+
+        Args:
+            doubt: (n, k) of `predict_with_doubt`.
+            source: as there.
+
+        Returns:
+            float32 (n, k) in (0, 1), see `kfkd.calibration`; NaN where the run cannot tell.
+        """
+        known = self.calibration
+        nothing = np.full(np.shape(doubt), np.nan, np.float32)
+        return nothing if known is None else known.confidence(doubt, source)
+
+    def by_source(self, subset: str) -> bool:
+        """Whether a subset's model has points of its own for each of Kaggle's label sources."""
+        return self.record["subsets"][subset].get("by_source") is True
+
+    def views(self, subset: str) -> Views:
+        """The test-time views of a subset's model."""
+        return views_from(self.record["subsets"][subset].get("views", {}))
+
+    def points(self, subset: str) -> tuple[str, ...]:
+        """Names of the points that a subset's model gives."""
+        if self.by_source(subset):
+            return KAGGLE_BY_SOURCE.points
+        return tuple(self.skeleton.points[i] for i in self.skeleton.subset(subset))
+
+    def mirror(self, subset: str) -> tuple[int, ...] | None:
+        """For each point of a subset's model the one it becomes in a mirror image."""
+        skeleton = KAGGLE_BY_SOURCE if self.by_source(subset) else self.skeleton
+        chosen = skeleton.subset("all" if self.by_source(subset) else subset)
+        mirrored = [skeleton.mirror[i] for i in chosen]
+        return tuple(map(chosen.index, mirrored)) if {*mirrored} == {*chosen} else None
 
 
 def _figure(column: str, text: str) -> float:
@@ -206,10 +264,11 @@ def load_model(path: Path) -> keras.Model:
 
 
 def load_run(folder: str | Path | Run) -> Run:
-    """Opens the folder that a training left.
+    """Opens the folder that a training left, or a run that comes with the package.
 
     Args:
-        folder: the run's folder, or a `Run`, which is returned as it is.
+        folder: the run's folder, a name of `kfkd.pretrained_runs()`, or a `Run`, which is returned
+            as it is.
 
     Returns:
         The run; its models are loaded when they are first used.
@@ -225,7 +284,9 @@ def load_run(folder: str | Path | Run) -> Run:
     """
     if isinstance(folder, Run):
         return folder
-    folder = Path(folder).expanduser()
+    named, folder = pretrained_folder(str(folder)), Path(folder).expanduser()
+    if named and not (folder / RECORD).is_file():
+        folder = named
     if not (folder / RECORD).is_file():
         raise RunError(f"{folder} is not a run: it holds no {RECORD}")
     try:
@@ -274,6 +335,7 @@ def check_record(record: Any, path: Path) -> None:
     for name, facts in record["subsets"].items():
         try:
             codec_from(facts["codec"])
+            views_from(facts.get("views", {}))
         except (TypeError, ValueError, KeyError) as error:
             raise RunError(f"{path} gives {name!r} no known codec: {error}") from error
 

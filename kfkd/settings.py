@@ -11,6 +11,7 @@ from kfkd.augment import Mix, mix
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.heatmaps import Heatmap
 from kfkd.registry import Entry, Phase, Plateau, Recipe, entry
+from kfkd.views import Views, views_from
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -30,6 +31,8 @@ class Settings:
         options: for the builder.
         mix: the recipe's mix as text, so that a run knows it whatever names come to mean.
         split_seed: of the split alone; None = `seed`.
+        fold: (i, k), the fold of a cross-validation that is held out; None = the recipe's share.
+        suspects: labels that are not learned, see `kfkd.suspects`; None = all are.
     """
 
     model: str
@@ -42,6 +45,8 @@ class Settings:
     options: dict[str, Any]
     mix: str | None = None
     split_seed: int | None = None
+    fold: tuple[int, int] | None = None
+    suspects: str | None = None
 
     @property
     def split_by(self) -> int:
@@ -50,7 +55,9 @@ class Settings:
 
     def plain(self) -> dict[str, Any]:
         """The settings as they stand in run.json."""
-        return json.loads(json.dumps(asdict(self)))
+        fields = json.loads(json.dumps(asdict(self)))
+        # Left out where they are not used: run.json files that do not know them stay equal.
+        return {k: v for k, v in fields.items() if v is not None or k not in ("fold", "suspects")}
 
 
 def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:
@@ -110,8 +117,9 @@ def check(settings: Settings) -> None:
     Raises:
         KfkdError: naming the setting, what was received and what was wanted.
     """
-    from kfkd.losses import LOSSES
+    from kfkd.losses import loss_called, numbered
     from kfkd.map_losses import MAP_LOSSES
+    from kfkd.optimizing import SCHEDULES
 
     recipe = settings.recipe
     whole, real = _is_whole, _is_real
@@ -128,6 +136,14 @@ def check(settings: Settings) -> None:
         "phases": (_are_phases(recipe.phases), "a tuple of kfkd.registry.Phase"),
         "plateau": (isinstance(recipe.plateau, Plateau | None), "a kfkd.registry.Plateau, or None"),
         "optimizer": (isinstance(recipe.optimizer, str), "the name of a Keras optimiser"),
+        "loss": (isinstance(recipe.loss, str), "the name of a loss"),
+        "schedule": (recipe.schedule in (None, *SCHEDULES), f"{' or '.join(SCHEDULES)}, or None"),
+        "weight_decay": (
+            recipe.weight_decay is None or _is_real(recipe.weight_decay, 0),
+            "a number from 0, or None",
+        ),
+        "ema": (recipe.ema is None or _is_share(recipe.ema), "a momentum in (0, 1), or None"),
+        "views": (isinstance(recipe.views, Views), "kfkd.views.Views"),
     }
     for key, (fits, what) in wanted.items():
         if not fits:
@@ -135,21 +151,42 @@ def check(settings: Settings) -> None:
     for key, value in (("seed", settings.seed), ("split_seed", settings.split_by)):
         if not whole(value, 0) or value >= 2**31:
             raise KfkdError(f"{key} wants a whole number from 0 to 2147483647. Received: {value!r}")
+    if settings.fold is not None and not _is_fold(settings.fold):
+        raise KfkdError(
+            f"fold wants (i, k), k folds from 2 of which i is one, from 0. Received: {settings.fold!r}"
+        )
     try:
         json.dumps(settings.options)
     except TypeError as error:
         raise KfkdError(f"options want numbers and texts only: {error}") from error
     if settings.precision not in PRECISIONS:
         raise UnknownName("precision", settings.precision, list(PRECISIONS))
-    if recipe.loss not in LOSSES:
-        raise UnknownName("loss", recipe.loss, list(LOSSES))
-    if recipe.loss in MAP_LOSSES and not isinstance(entry(settings.model).codec, Heatmap):
+    loss_called(recipe.loss)
+    if numbered(recipe.loss)[0] in MAP_LOSSES and not isinstance(
+        entry(settings.model).codec, Heatmap
+    ):
         raise KfkdError(
             f"the loss {recipe.loss} wants a model that answers with heatmaps. "
             f"Received: {settings.model}, which answers with coordinates"
         )
+    _check_together(recipe)
     if recipe.optimizer.lower() not in _optimizers():
         raise UnknownName("optimizer", recipe.optimizer, _optimizers())
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Refuses what makes no sense beside each other."""
+    if recipe.schedule and recipe.plateau:
+        raise KfkdError("a schedule leaves no rate for a plateau to lower: set one of them to None")
+    if recipe.ema is not None and (recipe.restore_best or recipe.early_stopping is not None):
+        raise KfkdError(
+            "ema keeps the mean of the last weights, restore_best and early_stopping the best: set "
+            "one of them to None"
+        )
+
+
+def _is_share(value: Any) -> bool:
+    return _is_real(value, 0) and 0 < value < 1
 
 
 def _are_phases(value: Any) -> bool:
@@ -160,6 +197,11 @@ def _are_phases(value: Any) -> bool:
         and (phase.learning_rate is None or _is_real(phase.learning_rate, 1e-30))
         for phase in value
     )
+
+
+def _is_fold(value: Any) -> bool:
+    whole = isinstance(value, tuple) and len(value) == 2 and all(_is_whole(v, 0) for v in value)
+    return whole and value[0] < value[1] and value[1] >= 2
 
 
 def _is_whole(value: Any, least: int) -> bool:
@@ -182,5 +224,7 @@ def saved_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     """A recipe's fields, as `train` takes them, from their form in run.json."""
     if recipe.get("plateau"):
         recipe["plateau"] = Plateau(**recipe["plateau"])
+    if "views" in recipe:
+        recipe["views"] = views_from(recipe["views"])
     recipe["phases"] = tuple(Phase(**phase) for phase in recipe.get("phases", ()))
     return recipe

@@ -19,6 +19,8 @@ _CELL, _GAP, _LINE, _HEAD, _FOOT = 192, 10, 17, 36, 42
 """Lengths on a sheet in dots: a face (twice Kaggle's 96 pixels, so that they stay crisp), the space
 between faces, a line of a face's title, the sheet's title, the legend."""
 
+_JOINED = "#ffd21f"
+
 
 def face_sheet(
     images: np.ndarray,
@@ -28,6 +30,7 @@ def face_sheet(
     columns: int = 8,
     title: str | None = None,
     names: tuple[str, str] = ("truth", "prediction"),
+    joined: bool = False,
 ) -> Figure:
     """A sheet of faces with their keypoints, labels in blue and predictions in red.
 
@@ -39,6 +42,7 @@ def face_sheet(
         columns: faces in a row.
         title: above the sheet.
         names: what the legend calls the blue and the red points.
+        joined: draw a line from each label to its prediction.
 
     Returns:
         The figure.
@@ -58,7 +62,7 @@ def face_sheet(
     letters = 8 * min(1, 28 / max(longest, 1))
     for i, image in enumerate(images):
         axes = figure.add_axes(sheet.place(i))
-        draw_face(axes, image, *(None if p is None else p[i] for p in (truth, predicted)))
+        draw_face(axes, image, *(None if p is None else p[i] for p in (truth, predicted)), joined)
         if titles is not None:
             axes.set_title(titles[i], fontsize=letters, pad=2)
     if title:
@@ -113,6 +117,7 @@ def draw_face(
     image: np.ndarray,
     truth: np.ndarray | None = None,
     predicted: np.ndarray | None = None,
+    joined: bool = False,
 ) -> None:
     """Draws one face and its keypoints on `axes`.
 
@@ -121,12 +126,16 @@ def draw_face(
         image: (h, w, 1 or 3), values 0 to 255.
         truth: (k, 2) in pixels, drawn blue.
         predicted: (k, 2) in pixels, drawn red.
+        joined: draw a line from each label to its prediction.
     """
     height, width, channels = image.shape
     picture = image[..., 0] if channels == 1 else image
     # Photographs larger than the cell would break up when drawn by the nearest pixel.
     smooth = "nearest" if width <= _CELL else "antialiased"
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation=smooth)
+    if joined and truth is not None and predicted is not None:
+        ends = np.stack([truth, predicted])
+        axes.plot(ends[..., 0], ends[..., 1], color=_JOINED, lw=1.2)
     for points, colour in ((truth, TRUTH), (predicted, PREDICTED)):
         if points is not None:
             size = 3.6 if len(points) <= 20 else 2.2

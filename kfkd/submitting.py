@@ -8,25 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.blending import Blend, blend
 from kfkd.data import as_faces
 from kfkd.errors import DataError, KfkdError
 from kfkd.faces import FaceSet
 from kfkd.machine import versions
-from kfkd.progress import say
-from kfkd.runs import Run, finished_run
-from kfkd.submissions.ensembles import combine
+from kfkd.members import members_of
+from kfkd.progress import Ticker, say
+from kfkd.runs import Run
+from kfkd.submissions.fitted_files import save_ensemble
 from kfkd.submissions.writer import submission_path, submission_values, write_submission
 
 if TYPE_CHECKING:
+    from kfkd.cross_validation import CrossValidation
     from kfkd.pipelines.kaggle import IdTable
 
 
 def submit(
-    runs: Run | str | Path | Sequence[Run | str | Path],
+    runs: Run | CrossValidation | str | Path | Sequence[Run | CrossValidation | str | Path],
     data: str | Path | None = None,
     *,
     ensemble: str = "mean",
     weights: Sequence[float] | None = None,
+    select: bool | None = None,
+    strict: bool = False,
     out: str | Path | None = None,
     clip: bool = False,
     force: bool = False,
@@ -35,13 +40,21 @@ def submit(
     """Predicts Kaggle's test images and writes what its id table asks for.
 
     A run's subsets are put together; several runs are combined keypoint by keypoint, so a run of
-    the dense subset and one of the sparse subset make a whole.
+    the dense subset and one of the sparse subset make a whole. The models of a cross-validation are
+    a member each: the mean of its folds and seeds. Images are answered as the label source whose
+    keypoints the id table asks for. Members whose predictions are broken are named and left out.
 
     Args:
-        runs: a run or several, or their folders.
+        runs: runs, cross-validations of `kfkd.cross_validate`, or their folders, one or several.
         data: folder or zip with Kaggle's files; None = where they usually are, else built-in faces.
-        ensemble: how runs are combined: "mean", "median" or "weighted".
-        weights: a number a run, for "weighted".
+        ensemble: how members are combined: "mean", "median", "weighted"; fitted on the out-of-fold
+            predictions of cross-validations: "weighted" without weights, "ridge", "elastic_net",
+            "boosting", or "stack", the one of these that predicts best by nested cross-validation;
+            or the .npz of a fit of `kfkd.ensemble`.
+        weights: a number a member, for "weighted".
+        select: leave out members that do not lower the out-of-fold error; None = where all members
+            are cross-validations and no weights are given.
+        strict: refuse broken members rather than leave them out.
         out: the CSV to write; None = submissions/NAME-YYYYmmdd-HHMMSS.csv.
         clip: move coordinates outside the image to its border.
         force: let a run that was trained on built-in faces answer for real ones, or the reverse.
@@ -51,8 +64,8 @@ def submit(
         The CSV's path; beside it stands a .json of how it was made.
 
     Raises:
-        KfkdError: when a run is unfinished, one of run and test faces is built-in and the other
-            real, or its runs leave a value that is asked for without a prediction.
+        KfkdError: when a run is unfinished, no member is sound, one of run and test faces is
+            built-in and the other real, or a value that is asked for has no prediction.
         DataError: when Kaggle's files cannot be read or do not fit together.
 
     Example:
@@ -62,25 +75,28 @@ def submit(
         >>> path.name
         'doc.csv'
     """
-    members = [finished_run(run) for run in _listed(runs)]
+    members = members_of(runs)
     if not members:
         raise KfkdError("a submission wants at least one run. Received: none")
     faces = as_faces(data, "test", quiet)
     table = _id_table(faces)
     table.check_images(faces.ids)
-    for run in members:
+    for run in (run for member in members for run in member.runs):
         _refuse_unfit(run, faces, force)
-    predicted = combine([run.predict(faces.images) for run in members], ensemble, weights)
-    values = submission_values(predicted, faces.ids, table, clip, faces.images.shape[2])
-    name = "+".join(dict.fromkeys(run.name for run in members))
-    made = _made(members, faces, {"ensemble": ensemble, "weights": _plain(weights), "clip": clip})
-    path = write_submission(_target(out, name), table, values, made)
+    ticker = Ticker(quiet)
+    found = blend(members, faces, ensemble, weights, select, strict, ticker.show)
+    ticker.clear()
+    for line in found.left_out:
+        say(line, quiet)
+    values = submission_values(found.predicted, faces.ids, table, clip, faces.images.shape[2])
+    name = "+".join(dict.fromkeys(run.name for member in found.members for run in member.runs))
+    settings = {"ensemble": ensemble, "weights": _plain(weights), "clip": clip}
+    path = write_submission(_target(out, name), table, values, _made(found, faces, settings))
+    if found.fitted:
+        save_ensemble(found.fitted, path.with_suffix(".npz"))
+        say(_told(found), quiet)
     say(f"{len(values)} values for {len(np.unique(table.image_id))} images → {path}", quiet)
     return path
-
-
-def _listed(runs: Any) -> list[Any]:
-    return [runs] if isinstance(runs, Run | str | Path) else list(runs)
 
 
 def _id_table(faces: FaceSet) -> IdTable:
@@ -124,8 +140,25 @@ def _plain(weights: Sequence[float] | None) -> list[float] | None:
     return None if weights is None else [float(weight) for weight in weights]
 
 
-def _made(members: Sequence[Run], faces: FaceSet, settings: dict[str, Any]) -> dict[str, Any]:
+def _told(found: Blend) -> str:
+    """A line about a fitted ensemble."""
+    assert found.fitted
+    taken = {i for cell in found.fitted.cells for i in cell.members}
+    line = f"{found.fitted.how} of {', '.join(found.fitted.names[i] for i in sorted(taken))}"
+    if found.scores is None:
+        return line
+    scores = found.scores["all"]["model"]
+    score = scores["all"] if scores["kaggle_rmse"] is None else scores["kaggle_rmse"]
+    return f"{line}: {score:.3f} px on rows that it was not fitted on"
+
+
+def _made(found: Blend, faces: FaceSet, settings: dict[str, Any]) -> dict[str, Any]:
+    members = [run for member in found.members for run in member.runs]
+    learned = {"fitted": found.fitted.as_dict(), "nested": found.scores} if found.fitted else {}
     return {
+        "members": {m.name: [str(run.folder) for run in m.runs] for m in found.members},
+        "left out": list(found.left_out),
+        **learned,
         "runs": [
             {
                 "folder": str(run.folder),

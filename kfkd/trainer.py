@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.augment import Mix, copied
+from kfkd.by_source import split_sources
+from kfkd.doubts import fit_to_run
 from kfkd.errors import DataError
 from kfkd.evaluation import mean_faces, score_faces
 from kfkd.faces import FaceSet
 from kfkd.files import replacing, sweep
 from kfkd.lazy import keras
 from kfkd.metrics import mean_face, rmse
+from kfkd.parts import parts, split_facts
 from kfkd.pipelines.batches import rows_for
-from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import duration, say
 from kfkd.registry import entry
 from kfkd.run_pictures import PICTURES, draw_run
 from kfkd.runs import RECORD, Run, save_history, save_record
 from kfkd.settings import Settings
+from kfkd.skeletons import KAGGLE_15
+from kfkd.suspects import suspects_from
 
 if TYPE_CHECKING:
     from keras import Model
@@ -59,19 +63,24 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.recipe, self.record = self.settings.recipe, self.run.record
-        rows = grouped_split(self.faces, self.recipe.validation, self.settings.split_by)
-        self.train, self.validation = (self.faces[side] for side in rows)
+        self.parts = parts(self.faces, self.settings)
+        learn, watched, held_out = self.parts
+        self.train, self.validation = self.faces[learn], self.faces[held_out]
+        self.watched = self.validation if watched is held_out else self.faces[watched]
+        labels = self.train.labelled.sum()
+        if self.settings.suspects:
+            self.train = suspects_from(self.settings.suspects).left_out(self.train)
+        self.suspects = int(labels - self.train.labelled.sum())
         self.history = self.run.history()
+        two = self.faces.skeleton.points == KAGGLE_15.points
+        self.by_source = two and entry(self.settings.model).by_source
 
     def go(self) -> Run:
         """Trains what is not trained yet, and returns the finished run."""
         began = time.monotonic()
-        self.record["split"] = {
-            "seed": self.settings.split_by,
-            "share": self.recipe.validation,
-            "train": len(self.train),
-            "validation": len(self.validation),
-        }
+        self.record["split"] = split_facts(self.parts, self.settings)
+        if self.settings.suspects:
+            self.record["suspects"] = {"training labels left out": self.suspects}
         self.record["mean_face"] = mean_faces(self.train)
         say(self._greeting(), self.quiet)
         for subset in self.settings.subsets:
@@ -107,6 +116,8 @@ class Trainer:
         self._save_facts(
             subset,
             codec=job.codec.config(),
+            **({"by_source": True} if self.by_source else {}),
+            **({"views": self.recipe.views.config()} if len(self.recipe.views) > 1 else {}),
             train_rows=len(job.train),
             validation_rows=len(job.validation),
             mean_face=None if np.isnan(job.mean_face) else round(job.mean_face, 5),
@@ -123,9 +134,12 @@ class Trainer:
         if not len(learn):
             raise DataError(f"no training row labels the subset {subset!r}")
         constant = mean_face(learn.keypoints)
+        measured = self.watched[rows_for(self.watched, subset)]
+        if self.by_source:
+            learn, measured = split_sources(learn), split_sources(measured)
+            constant = mean_face(learn.keypoints)
         learn, augment = self._augmented(learn)
-        measured = self.validation[rows_for(self.validation, subset)]
-        chosen = list(self.faces.skeleton.subset(subset))
+        chosen = list(learn.skeleton.subset(subset))
         return Job(
             name=self.settings.model,
             subset=subset,
@@ -166,10 +180,13 @@ class Trainer:
         held_out, on = self.validation, "validation"
         if not any(len(rows_for(held_out, subset)) for subset in self.settings.subsets):
             held_out, on = self.train, "training"
-        predicted = self.run.predict(held_out.images)
+        predicted, doubt = self.run.predict_with_doubt(held_out.images, source=held_out.source)
         scores = score_faces(held_out, predicted, self.record["mean_face"]).as_dict()
+        # Doubts of learned images are too small, as their errors are.
+        worth = fit_to_run(self.run, held_out, predicted, doubt) if on == "validation" else None
+        told = {} if worth is None else {"doubt": worth.config()}
         # Through JSON, so that a fresh run and one that is opened again hold the same.
-        self.record["metrics"] = json.loads(json.dumps({**scores, "on": on}))
+        self.record["metrics"] = json.loads(json.dumps({**scores, **told, "on": on}))
         draw_run(self.run, held_out, predicted)
         self.record["status"] = "finished"
         save_record(self.run.folder, self.record)

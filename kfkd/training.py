@@ -23,6 +23,7 @@ from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, load_run, save_record
 from kfkd.settings import Settings, changed_recipe, check, chosen_mix, saved_recipe
 from kfkd.skeletons import SKELETONS, Skeleton
+from kfkd.suspects import suspects_from
 from kfkd.trainer import Trainer, tidy
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def train(
     augment: str | Mix | Callable[..., Any] | None = "published",
     copies: bool | None = None,
     split_seed: int | None = None,
+    fold: tuple[int, int] | None = None,
+    suspects: str | Path | None = None,
     drop_incomplete: bool = False,
     options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -73,11 +76,16 @@ def train(
         augment: "published" = the entry's mix; a mix of `kfkd.augment`, its name ("standard") or
             its text ("flip(p=0.5), rotate(15)"); None = images as they are; or a function of your
             own, `(images uint8 (b, h, w, c), keypoints (b, k, 2), seed int32 (2,))` → the same,
-            changed: TensorFlow operations, run inside the input pipeline, known by its `__name__`,
-            and a resumed run wants the same.
+            changed: `keras.ops` or operations of the backend, run inside the input pipeline, known
+            by its `__name__`, and a resumed run wants the same.
         copies: train on one fixed copy of every image for each branch of the mix instead of
             drawing anew in every epoch; None = as published for the published mix, else no.
         split_seed: of the split alone, for runs of several seeds on the same split; None = `seed`.
+        fold: (i, k) = hold out fold i, from 0, of k instead of the share `validation`; a recipe that
+            chooses its epoch or rate by a validation score gets that share of the other rows for
+            it, so that nothing is chosen by the fold. See `kfkd.cross_validate`.
+        suspects: an audit.csv of `kfkd.audit`: the labels that it says to drop are not learned;
+            held-out rows keep all of theirs.
         drop_incomplete: leave out training rows that miss a label of the subset, as the study did;
             otherwise missing labels are masked and no row is lost.
         options: for the builder, such as {"weights": "imagenet"}.
@@ -110,6 +118,7 @@ def train(
     }
     told = {k: v for k, v in changed.items() if v is not None}
     asked, mix, own = chosen_mix(changed_recipe(found, {**recipe, **told}), augment, copies)
+    listed = None if suspects is None else suspects_from(suspects)
     settings = Settings(
         model=name,
         subsets=(subsets,) if isinstance(subsets, str) else tuple(subsets or found.subsets),
@@ -121,13 +130,17 @@ def train(
         options=dict(options or {}),
         mix=str(mix) if mix else None,
         split_seed=split_seed,
+        fold=tuple(fold) if isinstance(fold, list) else fold,
+        suspects=(str(listed) or None) if listed else None,
     )
     check(settings)
-    if (backend := keras.config.backend()) != "tensorflow":
-        raise KfkdError(f"training wants KERAS_BACKEND=tensorflow so far. Received: {backend}")
+    if (backend := keras.config.backend()) not in ("tensorflow", "jax"):
+        raise KfkdError(f"training wants KERAS_BACKEND=tensorflow or jax. Received: {backend}")
     if not one_op_at_a_time():
         say("TensorFlow was in use before this training: a rerun may differ slightly", quiet)
     faces = as_faces(data, quiet=quiet, frame=found.input_shape)
+    if listed:
+        listed.check(faces)
     for subset in settings.subsets:
         faces.skeleton.subset(subset)
     if mix and mix.frame.size not in (None, faces.images.shape[1:3]):
@@ -192,15 +205,17 @@ def _new_folder(name: str) -> Path:
 
 def _opened(folder: Path, settings: Settings, faces: FaceSet) -> Run:
     """The run in `folder`, made where there is none, checked where there is one."""
-    data = _data_facts(faces)
+    data, backend = _data_facts(faces), keras.config.backend()
     if not (folder / RECORD).exists():
         _refuse_foreign(folder)
         return _new_run(folder, settings, faces, data)
     run = load_run(folder)
     old = run.record
+    began = backend if run.finished else old.get("backend", "tensorflow")
     for what, new, known in (
         ("settings", settings.plain(), old["settings"]),
         ("data", data["fingerprint"], old["data"].get("fingerprint")),
+        ("backend", backend, began),
     ):
         if new != known and not _has_learned(folder):
             return _new_run(folder, settings, faces, data)
@@ -225,6 +240,7 @@ def _new_run(folder: Path, settings: Settings, faces: FaceSet, data: dict[str, A
         "split": {},
         "subsets": {},
         "machine": machine(),
+        "backend": keras.config.backend(),
         "versions": versions(),
     }
     save_record(folder, record)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kfkd.lazy import keras
 from kfkd.models.blocks import conv_relu, coordinates, dense_dropout
+from kfkd.models.options import widened
 from kfkd.registry import Recipe, register
 
 if TYPE_CHECKING:
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
         "normalisation, the root of the batch error as loss.",
     ),
 )
-def alexnet(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+def alexnet(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    width: float = 1.0,
+    deeper: int = 0,
+    units: int = 2000,
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> Model:
     """AlexNet for 96×96 pixels, five convolutions and two dense layers of 2000.
 
     After Krizhevsky et al., "ImageNet classification with deep convolutional neural networks"
@@ -38,20 +47,23 @@ def alexnet(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Mo
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        width, deeper, units, dropout, activation: see `kfkd.models.options`; `deeper` is of the
+            last stage.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
     layers = keras.layers
     image = keras.Input(input_shape, name="image")
-    x = conv_relu(image, 96, 11, strides=4, padding="valid")
+    stem = {"strides": 4, "padding": "valid", "activation": activation}
+    x = conv_relu(image, widened(96, width), 11, **stem)
     x = layers.MaxPooling2D(3, strides=2)(x)
-    x = conv_relu(x, 256, 5)
+    x = conv_relu(x, widened(256, width), 5, activation=activation)
     x = layers.MaxPooling2D(3, strides=2)(x)
-    for filters in (384, 384, 256):
-        x = conv_relu(x, filters)
+    for filters in (384, 384, *(256,) * (1 + deeper)):
+        x = conv_relu(x, widened(filters, width), activation=activation)
     x = layers.MaxPooling2D(3, strides=2)(x)
-    x = layers.Flatten()(layers.Dropout(0.5)(x))
-    x = dense_dropout(x, 2000, "relu", 0.5)
-    x = layers.Dense(2000, activation="relu" if outputs == 30 else None)(x)
+    x = layers.Flatten()(layers.Dropout(dropout)(x))
+    x = dense_dropout(x, units, "relu", dropout)
+    x = layers.Dense(units, activation="relu" if outputs == 30 else None)(x)
     return keras.Model(image, coordinates(x, outputs), name="alexnet")

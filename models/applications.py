@@ -10,6 +10,7 @@ from kfkd.lazy import keras
 from kfkd.models.backbones import application
 from kfkd.models.blocks import coordinates, three_channels
 from kfkd.models.hub import FROZEN
+from kfkd.models.options import options_of
 from kfkd.registry import register
 
 if TYPE_CHECKING:
@@ -27,83 +28,6 @@ def _entry(**facts: Any) -> Callable[[Any], Any]:
     return register(**{**shared, "source": source, **facts})
 
 
-@_entry(
-    params={8: 716_472, 22: 734_406},
-    mistakes=(_POOLED,),
-)
-def mobilenet_v2_050_keras(
-    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
-) -> Model:
-    """MobileNetV2 of half width from keras.applications, frozen.
-
-    Options as of `transfer_model`.
-    """
-    return transfer_model("mobilenet_v2_050_keras", outputs, input_shape, **options)
-
-
-@_entry(
-    params={8: 798_392, 22: 959_686},
-    source="ours",
-)
-def mobilenet_v2_050_spatial(
-    outputs: int,
-    input_shape: tuple[int, int, int] = (96, 96, 1),
-    pooling: str = "none",
-    **options: Any,
-) -> Model:
-    """MobileNetV2 of half width, frozen, whose head sees its 3×3 map.
-
-    Options as of `transfer_model`.
-    """
-    name = "mobilenet_v2_050_spatial"
-    return transfer_model(name, outputs, input_shape, pooling=pooling, **options)
-
-
-@_entry(
-    params={8: 1_392_312, 22: 1_410_246},
-    mistakes=(_POOLED,),
-)
-def mobilenet_v2_075_keras(
-    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
-) -> Model:
-    """MobileNetV2 of three quarters width from keras.applications, frozen.
-
-    Options as of `transfer_model`.
-    """
-    return transfer_model("mobilenet_v2_075_keras", outputs, input_shape, **options)
-
-
-@_entry(
-    params={8: 23_581_192, 22: 23_609_878},
-    mistakes=(_POOLED,),
-)
-def resnet_v2_50_keras(
-    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
-) -> Model:
-    """ResNet-50 v2 from keras.applications, frozen.
-
-    Options as of `transfer_model`.
-    """
-    return transfer_model("resnet_v2_50_keras", outputs, input_shape, **options)
-
-
-@_entry(
-    params={8: 21_819_176, 22: 21_847_862},
-    mistakes=(
-        "keras.applications has no Inception v2; v3 stands in for it, with twice the parameters.",
-        _POOLED,
-    ),
-)
-def inception_v3_keras(
-    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
-) -> Model:
-    """Inception v3 from keras.applications in place of v2, frozen.
-
-    Options as of `transfer_model`.
-    """
-    return transfer_model("inception_v3_keras", outputs, input_shape, **options)
-
-
 _NETS: dict[str, tuple[str, dict[str, float]]] = {
     "mobilenet_v2_050_keras": ("MobileNetV2", {"alpha": 0.5}),
     "mobilenet_v2_050_spatial": ("MobileNetV2", {"alpha": 0.5}),
@@ -117,8 +41,11 @@ def transfer_model(
     name: str,
     outputs: int,
     input_shape: tuple[int, int, int],
+    *,
     weights: str | None = "imagenet",
     pooling: str = "avg",
+    units: int = 0,
+    dropout: float = 0.0,
 ) -> Model:
     """A net of keras.applications under a linear head.
 
@@ -129,6 +56,8 @@ def transfer_model(
         weights: "imagenet" (downloaded once), a weights file as `application` takes, or None for
             random ones.
         pooling: "avg" = the mean over the map, as in the study; "none" = the whole map.
+        units: of a dense layer below the linear one; 0 = none, as in the study.
+        dropout: before the linear layer.
 
     Returns:
         An uncompiled model whose outputs are pixels; its layer "backbone" is frozen.
@@ -148,4 +77,89 @@ def transfer_model(
     backbone = application(net, (*input_shape[:2], 3), weights, **settings)
     backbone.trainable = False
     x = ends[pooling]()(backbone(signed(three_channels(image))))
+    if units:
+        x = keras.layers.Dense(units, activation="relu")(x)
+    x = keras.layers.Dropout(dropout)(x) if dropout else x
     return keras.Model(image, coordinates(x, outputs), name=name)
+
+
+@_entry(
+    params={8: 716_472, 22: 734_406},
+    mistakes=(_POOLED,),
+)
+@options_of(transfer_model)
+def mobilenet_v2_050_keras(
+    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
+) -> Model:
+    """MobileNetV2 of half width from keras.applications, frozen.
+
+    Options as of `transfer_model`.
+    """
+    return transfer_model("mobilenet_v2_050_keras", outputs, input_shape, **options)
+
+
+@_entry(
+    params={8: 798_392, 22: 959_686},
+    source="ours",
+)
+@options_of(transfer_model)
+def mobilenet_v2_050_spatial(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    pooling: str = "none",
+    **options: Any,
+) -> Model:
+    """MobileNetV2 of half width, frozen, whose head sees its 3×3 map.
+
+    Options as of `transfer_model`.
+    """
+    name = "mobilenet_v2_050_spatial"
+    return transfer_model(name, outputs, input_shape, pooling=pooling, **options)
+
+
+@_entry(
+    params={8: 1_392_312, 22: 1_410_246},
+    mistakes=(_POOLED,),
+)
+@options_of(transfer_model)
+def mobilenet_v2_075_keras(
+    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
+) -> Model:
+    """MobileNetV2 of three quarters width from keras.applications, frozen.
+
+    Options as of `transfer_model`.
+    """
+    return transfer_model("mobilenet_v2_075_keras", outputs, input_shape, **options)
+
+
+@_entry(
+    params={8: 23_581_192, 22: 23_609_878},
+    mistakes=(_POOLED,),
+)
+@options_of(transfer_model)
+def resnet_v2_50_keras(
+    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
+) -> Model:
+    """ResNet-50 v2 from keras.applications, frozen.
+
+    Options as of `transfer_model`.
+    """
+    return transfer_model("resnet_v2_50_keras", outputs, input_shape, **options)
+
+
+@_entry(
+    params={8: 21_819_176, 22: 21_847_862},
+    mistakes=(
+        "keras.applications has no Inception v2; v3 stands in for it, with twice the parameters.",
+        _POOLED,
+    ),
+)
+@options_of(transfer_model)
+def inception_v3_keras(
+    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
+) -> Model:
+    """Inception v3 from keras.applications in place of v2, frozen.
+
+    Options as of `transfer_model`.
+    """
+    return transfer_model("inception_v3_keras", outputs, input_shape, **options)

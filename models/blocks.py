@@ -12,6 +12,15 @@ def unit_pixels(image: Any) -> Any:
     return keras.layers.Rescaling(1 / 255, name="unit_pixels")(image)
 
 
+def standardised(image: Any) -> Any:
+    """Each image's own pixels with mean 0 and deviation 1, so that dark ones are as good as any."""
+    ops = keras.ops
+    x = keras.layers.Rescaling(1 / 255, dtype="float32", name="unit_pixels")(image)
+    mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
+    spread = ops.sqrt(ops.mean(ops.square(x - mean), axis=(1, 2, 3), keepdims=True) + 1e-4)
+    return (x - mean) / spread
+
+
 def three_channels(image: Any) -> Any:
     """Grey pictures as red, green and blue alike; colour stays as it is."""
     if image.shape[-1] != 1:
@@ -32,24 +41,37 @@ def with_places(x: Any) -> Any:
 
 
 def conv_relu(
-    x: Any, filters: int, kernel: int = 3, *, padding: str = "same", strides: int = 1
+    x: Any,
+    filters: int,
+    kernel: int = 3,
+    *,
+    padding: str = "same",
+    strides: int = 1,
+    activation: str = "relu",
 ) -> Any:
-    """Convolution and ReLU."""
+    """Convolution and ReLU, or another activation."""
     return keras.layers.Conv2D(
-        filters, kernel, strides=strides, padding=padding, activation="relu"
+        filters, kernel, strides=strides, padding=padding, activation=activation
     )(x)
 
 
-def conv_relu_norm(x: Any, filters: int, kernel: int = 3, *, padding: str = "same") -> Any:
-    """Convolution, ReLU, then batch normalisation: the study's order."""
-    return keras.layers.BatchNormalization()(conv_relu(x, filters, kernel, padding=padding))
-
-
-def conv_leaky_norm(x: Any, filters: int, kernel: int = 3, *, slope: float = 0.1) -> Any:
-    """Convolution without bias, leaky ReLU, then batch normalisation."""
-    x = keras.layers.Conv2D(filters, kernel, padding="same", use_bias=False)(x)
-    x = keras.layers.LeakyReLU(negative_slope=slope)(x)
+def conv_relu_norm(
+    x: Any, filters: int, kernel: int = 3, *, padding: str = "same", activation: str = "relu"
+) -> Any:
+    """Convolution, ReLU or another activation, then batch normalisation: the study's order."""
+    x = conv_relu(x, filters, kernel, padding=padding, activation=activation)
     return keras.layers.BatchNormalization()(x)
+
+
+def conv_leaky_norm(
+    x: Any, filters: int, kernel: int = 3, *, slope: float = 0.1, activation: str = "leaky_relu"
+) -> Any:
+    """Convolution without bias, leaky ReLU or another activation, then batch normalisation."""
+    layers = keras.layers
+    x = layers.Conv2D(filters, kernel, padding="same", use_bias=False)(x)
+    leaky = activation == "leaky_relu"
+    x = (layers.LeakyReLU(negative_slope=slope) if leaky else layers.Activation(activation))(x)
+    return layers.BatchNormalization()(x)
 
 
 def conv_norm(
@@ -77,8 +99,9 @@ def conv_norm(
 
 
 def dense_dropout(x: Any, units: int, activation: str | None, dropout: float) -> Any:
-    """Dense layer followed by dropout."""
-    return keras.layers.Dropout(dropout)(keras.layers.Dense(units, activation=activation)(x))
+    """Dense layer followed by dropout, where there is any."""
+    x = keras.layers.Dense(units, activation=activation)(x)
+    return keras.layers.Dropout(dropout)(x) if dropout else x
 
 
 def coordinates(x: Any, outputs: int) -> Any:

@@ -16,6 +16,7 @@ from kfkd.models.hub_modules import (
     module_folder,
     module_graph,
     rebuilt_module,
+    want_tensorflow,
 )
 from kfkd.models.hub_scope import HubScope
 
@@ -132,8 +133,9 @@ def hub_backbone(weights: str, image_shape: tuple[int, int, int]) -> HubBackbone
     Raises:
         WeightsError: when the module cannot be had.
         DataError: when it is not a feature vector.
-        KfkdError: when it does not take such images.
+        KfkdError: when it does not take such images, or Keras does not run on TensorFlow.
     """
+    want_tensorflow()
     with module_folder(weights) as folder:
         graph, module = module_graph(folder), load_module(folder)
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import DataError, KfkdError, WeightsError
+from kfkd.lazy import keras
 from kfkd.models.hub_graph import computation
 
 GRAPH = "saved_model.pb"
@@ -104,6 +105,16 @@ def rebuilt_module(graph: bytes) -> Any:
         return load_module(Path(folder), weights=False)
 
 
+def want_tensorflow() -> None:
+    """Refuses other backends, under which a module's graph could not run.
+
+    Raises:
+        KfkdError: when Keras runs on another backend than TensorFlow.
+    """
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise KfkdError(f"TF-Hub modules want KERAS_BACKEND=tensorflow. Received: {backend}")
+
+
 def load_module(folder: Path, weights: bool = True) -> Any:
     """Loads a SavedModel that takes images and gives feature vectors.
 
@@ -118,11 +129,9 @@ def load_module(folder: Path, weights: bool = True) -> Any:
         KfkdError: when Keras runs on another backend than TensorFlow.
         DataError: when it cannot be loaded, or lacks these.
     """
-    import keras
+    want_tensorflow()
     import tensorflow as tf
 
-    if (backend := keras.config.backend()) != "tensorflow":
-        raise KfkdError(f"TF-Hub modules want KERAS_BACKEND=tensorflow. Received: {backend}")
     options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=not weights)
     try:
         module = tf.saved_model.load(str(folder), options=options)

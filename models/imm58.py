@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfkd.codecs import Coordinates
+from kfkd.models.options import options_of
 from kfkd.models.plain import OPEN, RECIPE, Shape, plain_net
 from kfkd.registry import register
 
@@ -41,13 +42,16 @@ _SHARES = Coordinates(offset=(-0.5, -0.5), scale=(160.0, 120.0))
     source="CS194-26 report 1, 58 points",
     mistakes=(OPEN, "It does not say how far it turns the images: 15 degrees are ours."),
 )
-def imm58_cnn6(outputs: int, input_shape: Shape = (180, 240, 3)) -> Model:
+@options_of(plain_net)
+def imm58_cnn6(
+    outputs: int, input_shape: Shape = (180, 240, 3), units: int = 1000, **options: Any
+) -> Model:
     """Six convolutions, 12 to 32 filters, and a dense layer of 1000; as `plain_net`.
 
     A max-pool after the second, fourth and sixth convolution is our reading: with it the dense
     layer gets the 4,872 numbers that the report gives it.
     """
-    return plain_net("imm58_cnn6", outputs, input_shape, _CNN6, 1000)
+    return plain_net("imm58_cnn6", outputs, input_shape, _CNN6, units, **options)
 
 
 @register(
@@ -62,13 +66,16 @@ def imm58_cnn6(outputs: int, input_shape: Shape = (180, 240, 3)) -> Model:
     source="CS194-26 report 2, 58 points",
     mistakes=(OPEN, "It names no learning rate and no batch size: 0.001 and 4 are ours."),
 )
-def imm58_cnn5(outputs: int, input_shape: Shape = (120, 160, 1)) -> Model:
+@options_of(plain_net)
+def imm58_cnn5(
+    outputs: int, input_shape: Shape = (120, 160, 1), units: int = 120, **options: Any
+) -> Model:
     """Five convolutions, 20 to 12 filters, and a dense layer of 120; as `plain_net`.
 
     The report gives filters and dense layer; 120×160 grey pixels, kernels of 3, padding, the ReLUs
     and a max-pool after the first four are ours.
     """
-    return plain_net("imm58_cnn5", outputs, input_shape, _CNN5, 120)
+    return plain_net("imm58_cnn5", outputs, input_shape, _CNN5, units, **options)
 
 
 @register(
@@ -87,6 +94,9 @@ def imm58_cnn5(outputs: int, input_shape: Shape = (120, 160, 1)) -> Model:
         "turns: these are ours.",
     ),
 )
-def imm58_funnel5(outputs: int, input_shape: Shape = (120, 160, 1)) -> Model:
+@options_of(plain_net)
+def imm58_funnel5(
+    outputs: int, input_shape: Shape = (120, 160, 1), units: int = 500, **options: Any
+) -> Model:
     """Five convolutions, kernels of 10, 7, 5, 5, 5, and a dense layer of 500; as `plain_net`."""
-    return plain_net("imm58_funnel5", outputs, input_shape, _FUNNEL5, 500)
+    return plain_net("imm58_funnel5", outputs, input_shape, _FUNNEL5, units, **options)

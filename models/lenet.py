@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from kfkd.codecs import Coordinates
 from kfkd.lazy import keras
-from kfkd.models.blocks import conv_relu, coordinates, unit_pixels
+from kfkd.models.blocks import conv_relu, coordinates, dense_dropout, unit_pixels
+from kfkd.models.options import deepened, widened
 from kfkd.registry import Recipe, register
 
 if TYPE_CHECKING:
@@ -27,18 +28,26 @@ if TYPE_CHECKING:
         "It kept only the complete rows; here missing labels are masked.",
     ),
 )
-def baseline(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+def baseline(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    width: float = 1.0,
+    deeper: int = 0,
+    activation: str = "relu",
+) -> Model:
     """One convolution of ten filters and a linear layer.
 
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        width, deeper, activation: see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are (pixels − 48) / 48.
     """
     image = keras.Input(input_shape, name="image")
-    x = conv_relu(unit_pixels(image), 10, padding="valid")
+    settings = {"deeper": deeper, "padding": "valid", "activation": activation}
+    x = deepened(conv_relu, unit_pixels(image), widened(10, width), **settings)
     return keras.Model(image, coordinates(keras.layers.Flatten()(x), outputs), name="baseline")
 
 
@@ -54,7 +63,15 @@ def baseline(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> M
         "Raw pixels 0–255 go in; kept.",
     ),
 )
-def lenet5(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+def lenet5(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    width: float = 1.0,
+    deeper: int = 0,
+    units: int = 120,
+    dropout: float = 0.0,
+    activation: str = "relu",
+) -> Model:
     """LeNet-5 in the study's form, three 5×5 convolutions and three dense layers.
 
     After LeCun et al., "Gradient-based learning applied to document recognition" (1998).
@@ -62,18 +79,20 @@ def lenet5(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Mod
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        width, deeper, units, dropout, activation: see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
     layers = keras.layers
     image = keras.Input(input_shape, name="image")
-    x = conv_relu(image, 6, 5, padding="valid")
+    settings = {"deeper": deeper, "padding": "valid", "activation": activation}
+    x = deepened(conv_relu, image, widened(6, width), 5, **settings)
     x = layers.MaxPooling2D(2, strides=1)(x)
-    x = conv_relu(x, 16, 5, padding="valid")
+    x = deepened(conv_relu, x, widened(16, width), 5, **settings)
     x = layers.MaxPooling2D(2)(x)
-    x = conv_relu(x, 120, 5, padding="valid")
+    x = deepened(conv_relu, x, widened(120, width), 5, **settings)
     x = layers.Flatten()(x)
-    x = layers.Dense(120, activation="relu")(x)
-    x = layers.Dense(84, activation="relu")(x)
+    x = dense_dropout(x, units, "relu", dropout)
+    x = dense_dropout(x, round(0.7 * units), "relu", dropout)
     return keras.Model(image, coordinates(x, outputs), name="lenet5")

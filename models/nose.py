@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfkd.codecs import Coordinates
+from kfkd.models.options import options_of
 from kfkd.models.plain import OPEN, RECIPE, Shape, plain_net
 from kfkd.registry import register
 
@@ -35,9 +36,12 @@ _SIZE = "It names no image size, padding, learning rate or batch size: these are
     source="CS194-26 report 1, nose tip",
     mistakes=(OPEN,),
 )
-def nose_cnn4(outputs: int, input_shape: Shape = (60, 80, 3)) -> Model:
+@options_of(plain_net)
+def nose_cnn4(
+    outputs: int, input_shape: Shape = (60, 80, 3), units: int = 1000, **options: Any
+) -> Model:
     """Four convolutions, 12 to 32 filters, and a dense layer of 1000; as `plain_net`."""
-    return plain_net("nose_cnn4", outputs, input_shape, _CNN4, 1000)
+    return plain_net("nose_cnn4", outputs, input_shape, _CNN4, units, **options)
 
 
 @register(
@@ -52,13 +56,16 @@ def nose_cnn4(outputs: int, input_shape: Shape = (60, 80, 3)) -> Model:
     source="CS194-26 report 2, nose tip",
     mistakes=(OPEN, _RATE),
 )
-def nose_cnn3(outputs: int, input_shape: Shape = (60, 80, 1)) -> Model:
+@options_of(plain_net)
+def nose_cnn3(
+    outputs: int, input_shape: Shape = (60, 80, 1), units: int = 120, **options: Any
+) -> Model:
     """Three convolutions, 20 to 12 filters, and a dense layer of 120; as `plain_net`.
 
     The report gives filters and dense layer; 60×80 grey pixels, kernels of 3, padding, and a ReLU
     and a 2×2 max-pool after each convolution are ours.
     """
-    return plain_net("nose_cnn3", outputs, input_shape, _CNN3, 120)
+    return plain_net("nose_cnn3", outputs, input_shape, _CNN3, units, **options)
 
 
 @register(
@@ -73,9 +80,12 @@ def nose_cnn3(outputs: int, input_shape: Shape = (60, 80, 1)) -> Model:
     source="CS194 report 3, nose tip",
     mistakes=(OPEN, _SIZE),
 )
-def nose_funnel(outputs: int, input_shape: Shape = (60, 80, 1)) -> Model:
+@options_of(plain_net)
+def nose_funnel(
+    outputs: int, input_shape: Shape = (60, 80, 1), units: int = 150, **options: Any
+) -> Model:
     """Three convolutions with kernels of 7, 5 and 3, and a dense layer of 150; as `plain_net`."""
-    return plain_net("nose_funnel", outputs, input_shape, _FUNNEL, 150)
+    return plain_net("nose_funnel", outputs, input_shape, _FUNNEL, units, **options)
 
 
 @register(
@@ -90,6 +100,9 @@ def nose_funnel(outputs: int, input_shape: Shape = (60, 80, 1)) -> Model:
     source="CS194 report 3, nose tip",
     mistakes=(OPEN, _SIZE),
 )
-def nose_fan(outputs: int, input_shape: Shape = (60, 80, 1)) -> Model:
+@options_of(plain_net)
+def nose_fan(
+    outputs: int, input_shape: Shape = (60, 80, 1), units: int = 150, **options: Any
+) -> Model:
     """The funnel's filters with kernels of 3, 5 and 7; as `plain_net`."""
-    return plain_net("nose_fan", outputs, input_shape, _FAN, 150)
+    return plain_net("nose_fan", outputs, input_shape, _FAN, units, **options)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kfkd.lazy import keras
-from kfkd.models.blocks import conv_relu, coordinates, unit_pixels
+from kfkd.models.blocks import conv_relu, coordinates, dense_dropout, unit_pixels
+from kfkd.models.options import deepened, widened
 from kfkd.registry import Recipe
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ def plain_net(
     input_shape: Shape,
     convolutions: tuple[tuple[int, int, str, bool], ...],
     units: int,
+    *,
+    width: float = 1.0,
+    deeper: int = 0,
     dropout: float = 0.0,
+    activation: str = "relu",
 ) -> Model:
     """Convolutions with ReLUs and max-pools under one dense layer.
 
@@ -38,7 +43,7 @@ def plain_net(
         convolutions: filters, kernel, padding, and whether a 2×2 max-pool follows; where a small
             image has left one cell, none does.
         units: of the dense layer, with a ReLU.
-        dropout: share of its units left out in training.
+        width, deeper, dropout, activation: see `kfkd.models.options`; a stage is a convolution.
 
     Returns:
         An uncompiled model; its outputs are as the entry's codec says.
@@ -47,10 +52,9 @@ def plain_net(
     image = keras.Input(input_shape, name="image")
     x = unit_pixels(image)
     for filters, kernel, padding, pooled in convolutions:
-        x = conv_relu(x, filters, kernel, padding=padding)
+        settings = {"deeper": deeper, "padding": padding, "activation": activation}
+        x = deepened(conv_relu, x, widened(filters, width), kernel, **settings)
         if pooled and min(x.shape[1:3]) > 1:
             x = layers.MaxPooling2D()(x)
-    x = layers.Dense(units, activation="relu")(layers.Flatten()(x))
-    if dropout:
-        x = layers.Dropout(dropout)(x)
+    x = dense_dropout(layers.Flatten()(x), units, "relu", dropout)
     return keras.Model(image, coordinates(x, outputs), name=name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfkd.lazy import keras
 from kfkd.models.blocks import conv_norm, coordinates, unit_pixels
+from kfkd.models.options import widened
 from kfkd.models.plain import Shape
 from kfkd.models.torch_weights import fill_from_torch
 
@@ -27,6 +28,10 @@ def resnet(
     repeats: tuple[int, ...],
     weights: str | None = None,
     stem: int = 7,
+    *,
+    width: float = 1.0,
+    deeper: int = 0,
+    dropout: float = 0.0,
 ) -> Model:
     """A residual net under one dense layer.
 
@@ -41,6 +46,7 @@ def resnet(
         repeats: blocks in each stage.
         weights: file of ImageNet's weights, see `kfkd.models.torch_weights`; None = random ones.
         stem: kernel of the first convolution.
+        width, deeper, dropout: see `kfkd.models.options`; ImageNet's weights want them as they are.
 
     Returns:
         An uncompiled model; its outputs are as the entry's codec says.
@@ -51,14 +57,16 @@ def resnet(
     """
     layers = keras.layers
     image = keras.Input(input_shape, name="image")
-    x = conv_norm(_normalised(image), 64, stem, strides=2, names=("conv1", "bn1"))
+    first = widened(64, width)
+    x = conv_norm(_normalised(image), first, stem, strides=2, names=("conv1", "bn1"))
     x = layers.ZeroPadding2D(1)(layers.ReLU()(x))  # after a ReLU, zeros never win the maximum
     x = layers.MaxPooling2D(3, strides=2)(x)
     for stage, count in enumerate(repeats):
-        for number in range(count):
+        for number in range(count + deeper):
             step = 2 if stage and not number else 1
-            x = block(x, 64 * 2**stage, step, f"layer{stage + 1}.{number}")
+            x = block(x, first * 2**stage, step, f"layer{stage + 1}.{number}")
     x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(dropout)(x) if dropout else x
     model = keras.Model(image, coordinates(x, outputs), name=name)
     if weights is not None:
         fill_from_torch(model, weights, skip=() if stem == 7 else ("conv1",))

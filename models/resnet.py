@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfkd.codecs import Coordinates
+from kfkd.models.options import options_of
 from kfkd.models.plain import Shape
 from kfkd.models.residual import basic, bottleneck, resnet
 from kfkd.registry import Recipe, register
@@ -36,15 +37,20 @@ _SCORE = (
     source="CS194-26 report 1, ResNet-50 on iBUG",
     mistakes=(_OPEN, "It names no number of epochs: 10 are ours.", _SCORE),
 )
+@options_of(resnet)
 def resnet50_68(
-    outputs: int, input_shape: Shape = (224, 224, 3), weights: str | None = None
+    outputs: int,
+    input_shape: Shape = (224, 224, 3),
+    weights: str | None = None,
+    **options: Any,
 ) -> Model:
     """ResNet-50 with a dense layer for the coordinates; as `resnet`.
 
     The count is torchvision's, without convolution biases; ResNet50 of keras.applications has
     them, and so is another net.
     """
-    return resnet("resnet50_68", outputs, input_shape, bottleneck, (3, 4, 6, 3), weights)
+    name, repeats = "resnet50_68", (3, 4, 6, 3)
+    return resnet(name, outputs, input_shape, bottleneck, repeats, weights, **options)
 
 
 @register(
@@ -64,11 +70,16 @@ def resnet50_68(
         _SCORE,
     ),
 )
+@options_of(resnet)
 def resnet18_k5(
-    outputs: int, input_shape: Shape = (224, 224, 1), weights: str | None = None
+    outputs: int,
+    input_shape: Shape = (224, 224, 1),
+    weights: str | None = None,
+    **options: Any,
 ) -> Model:
     """ResNet-18 whose first convolution is 5×5, padded by 2 (ours); as `resnet`."""
-    return resnet("resnet18_k5", outputs, input_shape, basic, (2, 2, 2, 2), weights, stem=5)
+    name, repeats = "resnet18_k5", (2, 2, 2, 2)
+    return resnet(name, outputs, input_shape, basic, repeats, weights, stem=5, **options)
 
 
 @register(
@@ -83,8 +94,13 @@ def resnet18_k5(
     source="CS194 report 3, ResNet-18 on iBUG",
     mistakes=(_OPEN, "It names no batch size: 32 is ours.", _SCORE),
 )
+@options_of(resnet)
 def resnet18_gray(
-    outputs: int, input_shape: Shape = (224, 224, 1), weights: str | None = None
+    outputs: int,
+    input_shape: Shape = (224, 224, 1),
+    weights: str | None = None,
+    **options: Any,
 ) -> Model:
     """ResNet-18 of one grey channel, from the ImageNet weights that are named; as `resnet`."""
-    return resnet("resnet18_gray", outputs, input_shape, basic, (2, 2, 2, 2), weights)
+    name, repeats = "resnet18_gray", (2, 2, 2, 2)
+    return resnet(name, outputs, input_shape, basic, repeats, weights, **options)

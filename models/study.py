@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfkd.lazy import keras
 from kfkd.models.blocks import (
@@ -13,6 +13,7 @@ from kfkd.models.blocks import (
     dense_dropout,
     unit_pixels,
 )
+from kfkd.models.options import deepened, options_of, widened
 from kfkd.registry import Plateau, Recipe, register
 
 if TYPE_CHECKING:
@@ -40,6 +41,52 @@ _EQUALISED_MISTAKES = (
 )
 
 
+def _normalised_stages(
+    outputs: int,
+    input_shape: tuple[int, int, int],
+    *,
+    repeats: int,
+    name: str,
+    width: float = 1.0,
+    deeper: int = 0,
+    units: int = 512,
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> Model:
+    image = keras.Input(input_shape, name="image")
+    x = unit_pixels(image)
+    for filters in _WIDTHS:
+        for number in range(repeats + deeper):
+            padding = "valid" if filters == 512 and number < repeats else "same"
+            wide = widened(filters, width)
+            x = conv_relu_norm(x, wide, padding=padding, activation=activation)
+        x = keras.layers.MaxPooling2D()(x)
+    x = dense_dropout(keras.layers.Flatten()(x), units, None, dropout)
+    return keras.Model(image, coordinates(x, outputs), name=name)
+
+
+def _leaky_stages(
+    outputs: int,
+    input_shape: tuple[int, int, int],
+    *,
+    dense: str | None,
+    name: str,
+    width: float = 1.0,
+    deeper: int = 0,
+    units: int = 512,
+    dropout: float = 0.1,
+    activation: str = "leaky_relu",
+) -> Model:
+    image = keras.Input(input_shape, name="image")
+    x = unit_pixels(image)
+    for filters in _WIDTHS:
+        for _ in range(2 + deeper):
+            x = conv_leaky_norm(x, widened(filters, width), activation=activation)
+        x = keras.layers.MaxPooling2D()(x)
+    x = dense_dropout(keras.layers.Flatten()(x), units, dense, dropout)
+    return keras.Model(image, coordinates(x, outputs), name=name)
+
+
 @register(
     family="study",
     params={8: 1_731_338, 22: 1_732_752},
@@ -52,22 +99,31 @@ _EQUALISED_MISTAKES = (
         "98 % of its weights are one linear layer on a map of two channels.",
     ),
 )
-def simple_cnn(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+def simple_cnn(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    width: float = 1.0,
+    deeper: int = 0,
+    units: int = 100,
+    dropout: float = 0.0,
+    activation: str = "relu",
+) -> Model:
     """The three-convolution net (8, 4, 2 filters) of the study's augmentation comparison.
 
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        width, deeper, units, dropout, activation: see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
     image = keras.Input(input_shape, name="image")
-    x = unit_pixels(image)
+    x, settings = unit_pixels(image), {"deeper": deeper, "activation": activation}
     for filters, kernel in ((8, 5), (4, 3), (2, 3)):
-        x = conv_relu_norm(x, filters, kernel)
+        x = deepened(conv_relu_norm, x, widened(filters, width), kernel, **settings)
         x = keras.layers.MaxPooling2D(2, strides=1)(x)
-    x = keras.layers.Dense(100)(keras.layers.Flatten()(x))
+    x = dense_dropout(keras.layers.Flatten()(x), units, None, dropout)
     return keras.Model(image, coordinates(x, outputs), name="simple_cnn")
 
 
@@ -79,17 +135,21 @@ def simple_cnn(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) ->
     source="Kaggle study, final model 1",
     mistakes=_FINAL_MISTAKES,
 )
-def study_model_1(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+@options_of(_normalised_stages)
+def study_model_1(
+    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
+) -> Model:
     """One convolution a stage, 32 to 512 filters, with batch normalisation.
 
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        **options: `width`, `deeper`, `units`, `dropout`, `activation`, see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
-    return _normalised_stages(outputs, input_shape, repeats=1, name="study_model_1")
+    return _normalised_stages(outputs, input_shape, repeats=1, name="study_model_1", **options)
 
 
 @register(
@@ -109,17 +169,21 @@ def study_model_1(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1))
     source="Kaggle study, final model 6: model 2's net on model 5's mix, no early stopping",
     mistakes=_EQUALISED_MISTAKES,
 )
-def study_model_2(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+@options_of(_normalised_stages)
+def study_model_2(
+    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
+) -> Model:
     """Two convolutions a stage, 32 to 512 filters, with batch normalisation.
 
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        **options: `width`, `deeper`, `units`, `dropout`, `activation`, see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
-    return _normalised_stages(outputs, input_shape, repeats=2, name="study_model_2")
+    return _normalised_stages(outputs, input_shape, repeats=2, name="study_model_2", **options)
 
 
 @register(
@@ -130,17 +194,21 @@ def study_model_2(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1))
     source="Kaggle study, final model 3",
     mistakes=_FINAL_MISTAKES,
 )
-def study_model_3(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+@options_of(_leaky_stages)
+def study_model_3(
+    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
+) -> Model:
     """Model 2 with leaky ReLUs, no convolution bias and a ReLU in the dense layer.
 
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        **options: `width`, `deeper`, `units`, `dropout`, `activation`, see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
-    return _leaky_stages(outputs, input_shape, activation="relu", name="study_model_3")
+    return _leaky_stages(outputs, input_shape, dense="relu", name="study_model_3", **options)
 
 
 @register(
@@ -163,40 +231,18 @@ def study_model_3(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1))
         "The slides give its dense layer a ReLU; the code, and so this net, has none.",
     ),
 )
-def study_model_4(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+@options_of(_leaky_stages)
+def study_model_4(
+    outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1), **options: Any
+) -> Model:
     """Model 3 with a linear dense layer.
 
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        **options: `width`, `deeper`, `units`, `dropout`, `activation`, see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
-    return _leaky_stages(outputs, input_shape, activation=None, name="study_model_4")
-
-
-def _normalised_stages(
-    outputs: int, input_shape: tuple[int, int, int], *, repeats: int, name: str
-) -> Model:
-    image = keras.Input(input_shape, name="image")
-    x = unit_pixels(image)
-    for filters in _WIDTHS:
-        for _ in range(repeats):
-            x = conv_relu_norm(x, filters, padding="valid" if filters == 512 else "same")
-        x = keras.layers.MaxPooling2D()(x)
-    x = dense_dropout(keras.layers.Flatten()(x), 512, None, 0.5)
-    return keras.Model(image, coordinates(x, outputs), name=name)
-
-
-def _leaky_stages(
-    outputs: int, input_shape: tuple[int, int, int], *, activation: str | None, name: str
-) -> Model:
-    image = keras.Input(input_shape, name="image")
-    x = unit_pixels(image)
-    for filters in _WIDTHS:
-        for _ in range(2):
-            x = conv_leaky_norm(x, filters)
-        x = keras.layers.MaxPooling2D()(x)
-    x = dense_dropout(keras.layers.Flatten()(x), 512, activation, 0.1)
-    return keras.Model(image, coordinates(x, outputs), name=name)
+    return _leaky_stages(outputs, input_shape, dense=None, name="study_model_4", **options)

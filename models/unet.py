@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kfkd.codecs import Heatmap
 from kfkd.lazy import keras
 from kfkd.models.blocks import conv_norm, unit_pixels, with_places
+from kfkd.models.options import options_of, widened
 from kfkd.models.plain import Shape
 from kfkd.registry import Plateau, Recipe, register
 
@@ -14,6 +15,78 @@ if TYPE_CHECKING:
     from keras import Model
 
 _LEVELS = 4
+
+
+def unet(
+    name: str,
+    maps: int,
+    input_shape: Shape,
+    filters: int,
+    stride: int = 1,
+    activation: str | None = None,
+    places: bool = False,
+    *,
+    width: float = 1.0,
+    deeper: int = 0,
+) -> Model:
+    """An encoder of four levels, a decoder of transposed convolutions, and a map a keypoint.
+
+    After Ronneberger et al., "U-Net: convolutional networks for biomedical image segmentation"
+    (2015), in the form of Buda et al., "Association of genomic subtypes of lower-grade gliomas
+    with shape features automatically extracted by a deep learning algorithm" (2019).
+
+    Args:
+        name: the model's.
+        maps: how many keypoints.
+        input_shape: (h, w, c), pixels 0–255; sides that 16 · stride does not divide are filled up
+            with zeros, and the maps cut.
+        filters: of the first level, twice as many at each further one.
+        stride: 1, or 2 for a first convolution that halves the image.
+        activation: of the maps.
+        places: whether the net is told where a pixel lies.
+        width, deeper: see `kfkd.models.options`.
+
+    Returns:
+        An uncompiled model whose outputs are (ceil(h / stride), ceil(w / stride), maps).
+    """
+    layers = keras.layers
+    image = keras.Input(input_shape, name="image")
+    size = tuple(-(-side // stride) for side in input_shape[:2])
+    grid = tuple(-(-side // 2**_LEVELS) * 2**_LEVELS for side in size)
+    missing = [(0, g * stride - side) for g, side in zip(grid, input_shape[:2], strict=True)]
+    x, filters = unit_pixels(image), widened(filters, width)
+    if any(after for _, after in missing):
+        x = layers.ZeroPadding2D(missing)(x)
+    if places:
+        x = with_places(x)
+    if stride > 1:
+        # A kernel of twice the step keeps each cell's centre amid the pixels it stands for.
+        x = layers.Conv2D(filters, 2 * stride, strides=stride, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = _levels(x, filters, 2 + deeper)
+    if grid != size:
+        x = layers.Cropping2D([(0, g - side) for g, side in zip(grid, size, strict=True)])(x)
+    # Float32 whatever the precision: a peak between cells needs more than bfloat16's eight bits.
+    x = layers.Conv2D(maps, 1, activation=activation, dtype="float32", name="maps")(x)
+    return keras.Model(image, x, name=name)
+
+
+def _levels(x: Any, filters: int, depth: int) -> Any:
+    layers, skipped = keras.layers, []
+    for level in range(_LEVELS):
+        skipped.append(_convolved(x, filters * 2**level, depth))
+        x = layers.MaxPooling2D()(skipped[-1])
+    x = _convolved(x, filters * 2**_LEVELS, depth)
+    for level in reversed(range(_LEVELS)):
+        x = layers.Conv2DTranspose(filters * 2**level, 2, strides=2)(x)
+        x = _convolved(layers.Concatenate()([x, skipped[level]]), filters * 2**level, depth)
+    return x
+
+
+def _convolved(x: Any, filters: int, depth: int) -> Any:
+    for _ in range(depth):
+        x = keras.layers.ReLU()(conv_norm(x, filters))
+    return x
 
 
 @register(
@@ -34,9 +107,11 @@ _LEVELS = 4
         "1, 0.001, 8 and 20 are ours, as is reading the maps between pixels.",
     ),
 )
-def unet_heatmap_68(outputs: int, input_shape: Shape = (224, 224, 3)) -> Model:
+@options_of(unet)
+def unet_heatmap_68(outputs: int, input_shape: Shape = (224, 224, 3), **options: Any) -> Model:
     """The brain-MRI U-Net with 32 first filters and a map for each keypoint; as `unet`."""
-    return unet("unet_heatmap_68", outputs, input_shape, 32, activation="sigmoid")
+    name = "unet_heatmap_68"
+    return unet(name, outputs, input_shape, 32, activation="sigmoid", **options)
 
 
 @register(
@@ -60,78 +135,11 @@ def unet_heatmap_68(outputs: int, input_shape: Shape = (224, 224, 3)) -> Model:
     codec=Heatmap(stride=2, sigma=3.0),
     source="ours",
 )
-def unet_small_68(outputs: int, input_shape: Shape = (128, 128, 1)) -> Model:
+@options_of(unet)
+def unet_small_68(outputs: int, input_shape: Shape = (128, 128, 1), **options: Any) -> Model:
     """A U-Net of half the width on maps of half the size, for a CPU; as `unet`.
 
     It is told where a pixel lies, as the nets of the adaptive wing loss are: a loss that weighs
     peaks lets it mark both eyes for one, and without being told it was slow to choose.
     """
-    return unet("unet_small_68", outputs, input_shape, 16, stride=2, places=True)
-
-
-def unet(
-    name: str,
-    maps: int,
-    input_shape: Shape,
-    filters: int,
-    stride: int = 1,
-    activation: str | None = None,
-    places: bool = False,
-) -> Model:
-    """An encoder of four levels, a decoder of transposed convolutions, and a map a keypoint.
-
-    After Ronneberger et al., "U-Net: convolutional networks for biomedical image segmentation"
-    (2015), in the form of Buda et al., "Association of genomic subtypes of lower-grade gliomas
-    with shape features automatically extracted by a deep learning algorithm" (2019).
-
-    Args:
-        name: the model's.
-        maps: how many keypoints.
-        input_shape: (h, w, c), pixels 0–255; sides that 16 · stride does not divide are filled up
-            with zeros, and the maps cut.
-        filters: of the first level, twice as many at each further one.
-        stride: 1, or 2 for a first convolution that halves the image.
-        activation: of the maps.
-        places: whether the net is told where a pixel lies.
-
-    Returns:
-        An uncompiled model whose outputs are (ceil(h / stride), ceil(w / stride), maps).
-    """
-    layers = keras.layers
-    image = keras.Input(input_shape, name="image")
-    size = tuple(-(-side // stride) for side in input_shape[:2])
-    grid = tuple(-(-side // 2**_LEVELS) * 2**_LEVELS for side in size)
-    missing = [(0, g * stride - side) for g, side in zip(grid, input_shape[:2], strict=True)]
-    x = unit_pixels(image)
-    if any(after for _, after in missing):
-        x = layers.ZeroPadding2D(missing)(x)
-    if places:
-        x = with_places(x)
-    if stride > 1:
-        # A kernel of twice the step keeps each cell's centre amid the pixels it stands for.
-        x = layers.Conv2D(filters, 2 * stride, strides=stride, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
-    x = _levels(x, filters)
-    if grid != size:
-        x = layers.Cropping2D([(0, g - side) for g, side in zip(grid, size, strict=True)])(x)
-    # Float32 whatever the precision: a peak between cells needs more than bfloat16's eight bits.
-    x = layers.Conv2D(maps, 1, activation=activation, dtype="float32", name="maps")(x)
-    return keras.Model(image, x, name=name)
-
-
-def _levels(x: Any, filters: int) -> Any:
-    layers, skipped = keras.layers, []
-    for level in range(_LEVELS):
-        skipped.append(_twice(x, filters * 2**level))
-        x = layers.MaxPooling2D()(skipped[-1])
-    x = _twice(x, filters * 2**_LEVELS)
-    for level in reversed(range(_LEVELS)):
-        x = layers.Conv2DTranspose(filters * 2**level, 2, strides=2)(x)
-        x = _twice(layers.Concatenate()([x, skipped[level]]), filters * 2**level)
-    return x
-
-
-def _twice(x: Any, filters: int) -> Any:
-    for _ in range(2):
-        x = keras.layers.ReLU()(conv_norm(x, filters))
-    return x
+    return unet("unet_small_68", outputs, input_shape, 16, stride=2, places=True, **options)

@@ -13,6 +13,7 @@ from kfkd.models.blocks import (
     dense_dropout,
     three_channels,
 )
+from kfkd.models.options import deepened, options_of, widened
 from kfkd.registry import Phase, Recipe, register
 
 if TYPE_CHECKING:
@@ -23,11 +24,18 @@ _SPLIT_RECIPE = Recipe(batch_size=10, epochs=50, validation=0.2)
 _TRIMMED_RECIPE = Recipe(loss="rmse", batch_size=5, epochs=50, validation=0.25)
 
 
-def vgg_stages(x: Any, widths: tuple[int, ...]) -> Any:
+def vgg_stages(
+    x: Any,
+    widths: tuple[int, ...],
+    *,
+    width: float = 1.0,
+    deeper: int = 0,
+    activation: str = "relu",
+) -> Any:
     """VGG-16's five stages of 3×3 convolutions, each closed by a max-pool, then flattened."""
     for filters, repeats in zip(widths, _VGG16_REPEATS, strict=True):
-        for _ in range(repeats):
-            x = conv_relu(x, filters)
+        for _ in range(repeats + deeper):
+            x = conv_relu(x, widened(filters, width), activation=activation)
         x = keras.layers.MaxPooling2D()(x)
     return keras.layers.Flatten()(x)
 
@@ -41,7 +49,14 @@ def vgg_stages(x: Any, widths: tuple[int, ...]) -> Any:
     source="Kaggle study, VGG-16",
     mistakes=("Trained on complete rows only, on raw pixels, and never submitted.",),
 )
-def vgg16(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+@options_of(vgg_stages)
+def vgg16(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    units: int = 4096,
+    dropout: float = 0.5,
+    **options: Any,
+) -> Model:
     """Full VGG-16 from scratch, with dense layers 4096, 4096 and 1000.
 
     After Simonyan and Zisserman, "Very deep convolutional networks" (2014).
@@ -49,14 +64,16 @@ def vgg16(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Mode
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        units, dropout: of each of the first two dense layers.
+        **options: `width`, `deeper`, `activation`, see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
     image = keras.Input(input_shape, name="image")
-    x = vgg_stages(image, (64, 128, 256, 512, 512))
+    x = vgg_stages(image, (64, 128, 256, 512, 512), **options)
     for _ in range(2):
-        x = dense_dropout(x, 4096, "relu", 0.5)
+        x = dense_dropout(x, units, "relu", dropout)
     x = keras.layers.Dense(1000, activation="relu")(x)
     return keras.Model(image, coordinates(x, outputs), name="vgg16")
 
@@ -70,21 +87,31 @@ def vgg16(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Mode
     source="Kaggle study, VGG-16 with smaller filters",
     mistakes=("Its score is worse than the mean face (3.87): raw pixels, complete rows only.",),
 )
-def vgg16_small(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+@options_of(vgg_stages)
+def vgg16_small(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    units: int = 1024,
+    dropout: float = 0.5,
+    **options: Any,
+) -> Model:
     """VGG-16's layout with a quarter to half of its filters and dense layers 1024, 512 and 256.
 
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        units: of the first dense layer; the others have a half and a quarter of them.
+        dropout: after the first two dense layers.
+        **options: `width`, `deeper`, `activation`, see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
     """
     image = keras.Input(input_shape, name="image")
-    x = vgg_stages(image, (16, 32, 64, 128, 256))
-    x = dense_dropout(x, 1024, "relu", 0.5)
-    x = dense_dropout(x, 512, "relu", 0.5)
-    x = keras.layers.Dense(256, activation="relu")(x)
+    x = vgg_stages(image, (16, 32, 64, 128, 256), **options)
+    x = dense_dropout(x, units, "relu", dropout)
+    x = dense_dropout(x, units // 2, "relu", dropout)
+    x = keras.layers.Dense(units // 4, activation="relu")(x)
     return keras.Model(image, coordinates(x, outputs), name="vgg16_small")
 
 
@@ -101,12 +128,21 @@ def vgg16_small(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -
         "Early stopping with patience 100 in 50 epochs never fired: last epoch's weights; so here.",
     ),
 )
-def vgg_condensed(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1)) -> Model:
+def vgg_condensed(
+    outputs: int,
+    input_shape: tuple[int, int, int] = (96, 96, 1),
+    width: float = 1.0,
+    deeper: int = 0,
+    units: int = 4096,
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> Model:
     """Condensed VGG-16: one convolution a stage, 64-728-256-512-1024, with batch normalisation.
 
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
+        width, deeper, units, dropout, activation: see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are pixels.
@@ -115,9 +151,10 @@ def vgg_condensed(outputs: int, input_shape: tuple[int, int, int] = (96, 96, 1))
     image = keras.Input(input_shape, name="image")
     x = layers.ZeroPadding2D(1)(image)
     for filters in (64, 728, 256, 512, 1024):
-        x = conv_relu_norm(x, filters, padding="valid" if filters == 1024 else "same")
-        x = layers.MaxPooling2D()(x)
-    x = dense_dropout(layers.Flatten()(x), 4096, None, 0.5)
+        padding, wide = "valid" if filters == 1024 else "same", widened(filters, width)
+        settings = {"deeper": deeper, "padding": padding, "activation": activation}
+        x = layers.MaxPooling2D()(deepened(conv_relu_norm, x, wide, **settings))
+    x = dense_dropout(layers.Flatten()(x), units, None, dropout)
     return keras.Model(image, coordinates(x, outputs), name="vgg_condensed")
 
 
@@ -144,6 +181,8 @@ def vgg16_transfer(
     input_shape: tuple[int, int, int] = (96, 96, 1),
     weights: str | None = None,
     preprocess: bool = False,
+    units: int = 256,
+    dropout: float = 0.0,
 ) -> Model:
     """Keras' VGG16 as a backbone with a dense head, trained frozen first, then its last layers.
 
@@ -152,6 +191,7 @@ def vgg16_transfer(
         input_shape: (h, w, c), pixels 0–255; one grey channel is repeated three times.
         weights: "imagenet", a weights file, or None for random ones.
         preprocess: subtract ImageNet's mean colours, as VGG was trained with.
+        units, dropout: of the dense layer.
 
     Returns:
         An uncompiled model whose outputs are pixels; its backbone is the layer "backbone".
@@ -167,5 +207,5 @@ def vgg16_transfer(
         # Caffe's order is blue, green, red; on grey pictures only the means matter.
         x = layers.Normalization(mean=(103.939, 116.779, 123.68), variance=(1.0, 1.0, 1.0))(x)
     x = layers.Flatten()(application("VGG16", (*input_shape[:2], 3), weights)(x))
-    x = layers.Dense(256, activation="relu")(x)
+    x = dense_dropout(x, units, "relu", dropout)
     return keras.Model(image, coordinates(x, outputs), name="vgg16_transfer")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfkd.codecs import Coordinates
+from kfkd.models.options import options_of
 from kfkd.models.plain import Shape, plain_net
 from kfkd.registry import Recipe, register
 
@@ -41,9 +42,17 @@ _CNN5 = tuple(
         "It names no batch size: 10 is ours, as is the fifth of the persons held out.",
     ),
 )
-def youtube_cnn5(outputs: int, input_shape: Shape = (224, 224, 1)) -> Model:
+@options_of(plain_net)
+def youtube_cnn5(
+    outputs: int,
+    input_shape: Shape = (224, 224, 1),
+    units: int = 1024,
+    dropout: float = 0.6,
+    **options: Any,
+) -> Model:
     """Five convolutions, 16 to 512 filters, a dense layer of 1024 and dropout 0.6; as `plain_net`.
 
     It wants images of at least 86×86 pixels: no convolution is padded.
     """
-    return plain_net("youtube_cnn5", outputs, input_shape, _CNN5, 1024, dropout=0.6)
+    name, given = "youtube_cnn5", {"dropout": dropout, **options}
+    return plain_net(name, outputs, input_shape, _CNN5, units, **given)

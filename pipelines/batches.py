@@ -3,7 +3,8 @@
 The uint8 set is held once in memory, which is the cache (sets of photos too large for it are
 decoded batch by batch); a shuffled epoch is a list of row
 numbers, a function of seed and epoch alone, so training can go on from any epoch exactly as if it
-had never stopped. Pixels stay uint8 until the device has them.
+had never stopped. Pixels stay uint8 until the device has them. Under TensorFlow all this is
+tf.data; under other backends `kfkd.pipelines.array_batches` makes the same batches on the device.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from kfkd.augment.applying import Augment
 from kfkd.codecs import Codec, Coordinates
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
+from kfkd.lazy import keras
 from kfkd.pipelines.lazy_batches import AHEAD, gatherer, ordered_rows
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ def training_batches(
             takes half the time on a CPU. None = nothing.
 
     Returns:
-        A `tf.data.Dataset` of (images, targets), `ceil(n / batch_size)` batches an epoch.
+        A `tf.data.Dataset` of (images, targets), `ceil(n / batch_size)` batches an epoch; under
+        other backends than TensorFlow a `keras.utils.PyDataset` of the same.
 
     Raises:
         KfkdError: when there are no rows or the batch size is below 1.
@@ -102,21 +105,41 @@ def training_batches(
             f"training wants rows and a batch size of at least 1. Received: {len(faces)} rows, "
             f"batch_size={batch_size}"
         )
-    import tensorflow as tf
-
     n, size = len(faces), min(batch_size, len(faces))
-    in_memory = isinstance(faces.images, np.ndarray)
-    finish = _finisher(faces, subset, codec or Coordinates(), augment)
-    ahead = tf.data.AUTOTUNE if in_memory else AHEAD
 
     def order(epoch: int) -> np.ndarray:
         return epoch_order(n, size, seed, epoch)
 
+    if keras.config.backend() != "tensorflow":
+        from kfkd.pipelines.array_batches import finisher, training_arrays
+
+        made = finisher(codec or Coordinates(), faces.skeleton.subset(subset), augment)
+        return training_arrays(faces, order, made, seed, first_epoch, epochs)
+    import tensorflow as tf
+
+    in_memory = isinstance(faces.images, np.ndarray)
+    finish = _finisher(faces, subset, codec or Coordinates(), augment)
+    ahead = tf.data.AUTOTUNE if in_memory else AHEAD
     with tf.device("/cpu:0"):
         drawn = _listed_rows if in_memory else ordered_rows
         rows = drawn(order, -(-n // size), seed, first_epoch, epochs)
         batches = rows.map(finish, num_parallel_calls=ahead).prefetch(ahead)
         return batches.with_options(_own_threads())
+
+
+def one_batch(batches: Any, count: int) -> Any:
+    """The first of some batches over and over: what trains without an input pipeline.
+
+    Args:
+        batches: of `training_batches`.
+        count: how often.
+    """
+    if keras.config.backend() != "tensorflow":
+        from kfkd.pipelines.array_batches import DeviceBatches
+
+        batch = batches[0]
+        return DeviceBatches(count, lambda number: batch)
+    return batches.take(1).cache().repeat(count).prefetch(AHEAD)
 
 
 def _listed_rows(
@@ -191,13 +214,17 @@ def evaluation_batches(
         codec: turns keypoints into targets; None = pixels.
 
     Returns:
-        A `tf.data.Dataset` of (images, targets).
+        A `tf.data.Dataset` of (images, targets), or what `training_batches` gives for it.
     """
-    import tensorflow as tf
-
     targets = (codec or Coordinates()).targets(
         faces.keypoints[:, list(faces.skeleton.subset(subset))]
     )
+    if keras.config.backend() != "tensorflow":
+        from kfkd.pipelines.array_batches import evaluation_arrays
+
+        return evaluation_arrays(faces, batch_size, keras.ops.convert_to_numpy(targets))
+    import tensorflow as tf
+
     with tf.device("/cpu:0"):
         if not isinstance(faces.images, np.ndarray):
             gather, held = gatherer(faces.images), tf.constant(np.asarray(targets))

@@ -97,6 +97,7 @@ def cropped(
         images=images,
         keypoints=points.astype(np.float32),
         notes=(*faces.notes, note),
+        photos=None if faces.photos is None else faces.photos.then(matrices),
     )
     return Cropped(made, matrices, found)
 

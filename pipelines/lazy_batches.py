@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.lazy import keras
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -71,12 +73,17 @@ def ordered_rows(
 def telling_failures(*images: Any) -> Iterator[None]:
     """Turns what TensorFlow says of a photo that cannot be decoded into what the reader said.
 
+    Other backends let the reader's own error through.
+
     Args:
         images: those of the batches that are used inside the block.
 
     Raises:
         DataError: naming the photo.
     """
+    if keras.config.backend() != "tensorflow":
+        yield
+        return
     import tensorflow as tf
 
     lazy = [some for some in images if not isinstance(some, np.ndarray)]

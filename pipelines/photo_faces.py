@@ -13,6 +13,7 @@ import numpy as np
 
 from kfkd.errors import DataError, KfkdError
 from kfkd.faces import FaceSet
+from kfkd.photo_places import PhotoPlaces
 from kfkd.photosets import PhotoSet
 from kfkd.pipelines.cache import kept_arrays
 from kfkd.pipelines.lazy_images import LazyImages
@@ -53,7 +54,7 @@ def faces_of(
 
     Returns:
         n faces: images uint8 (n, h, w, c) or lazy ones, keypoints float32 (n, k, 2) in pixels of
-        the crops.
+        the crops; `photos` takes points back to the photos.
 
     Raises:
         KfkdError: when size, channels or margin make no sense.
@@ -63,11 +64,11 @@ def faces_of(
     matrices = crop_matrices(photos, size, margin)
     frame = (size[0], size[1], channels)
     images = LazyImages(photos.paths, photos.sizes, photos.digests, matrices, frame)
-    points = np.einsum("nij,nkj->nki", matrices[:, :, :2], photos.keypoints)
+    places = PhotoPlaces(_names(photos), matrices)
     lazy = images.size > MOST_BYTES if lazy is None else lazy
     return FaceSet(
         images=cast(np.ndarray, images) if lazy else _decoded(images, cache, quiet),
-        keypoints=(points + matrices[:, None, :, 2]).astype(np.float32),
+        keypoints=places.to_crop(photos.keypoints).astype(np.float32),
         skeleton=photos.skeleton,
         source=photos.source,
         group=photos.group,
@@ -75,6 +76,7 @@ def faces_of(
         origin=photos.origin,
         path=photos.path,
         notes=photos.notes,
+        photos=places,
     )
 
 
@@ -101,6 +103,19 @@ def crop_matrices(photos: PhotoSet, size: tuple[int, int], margin: float) -> np.
     matrices[:, 0, 0], matrices[:, 1, 1] = scale.T
     matrices[:, :, 2] = np.array([width - 1, height - 1]) / 2 - scale * centre
     return matrices
+
+
+def _names(photos: PhotoSet) -> np.ndarray:
+    """(n,) str objects: each photo's way from the data set's folder, or as it is if not in there.
+
+    Of dlib's XML, which counts from its own folder, these are the names that it gives.
+    """
+    if not photos.path:
+        return photos.paths
+    root, here = Path(photos.path), Path.cwd()
+    start = f"{(root if root.is_dir() else root.parent).as_posix()}/"
+    names = [(here / path).as_posix().removeprefix(start) for path in photos.paths]
+    return np.array(names, object)
 
 
 def _check(size: tuple[int, int], channels: int, margin: float) -> None:

@@ -193,9 +193,12 @@ def _kaggle(place: Path, part: str, cache: bool, quiet: bool) -> FaceSet:
         ids = arrays["ids"]
         source = asked.source(ids) if asked else np.full(len(ids), "full")
     return FaceSet(
-        **{name: arrays[name] for name in ("images", "keypoints", "group", "ids")},
+        images=arrays["images"],
+        keypoints=arrays["keypoints"],
         skeleton=KAGGLE_15,
         source=source,
+        group=arrays["group"],
+        ids=arrays["ids"],
         origin="synthetic" if (member.file.parent / MARKER).is_file() else "kaggle",
         path=str(place.absolute()),
         notes=notes,

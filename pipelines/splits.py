@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -76,3 +78,49 @@ def folds(faces: FaceSet, k: int, seed: int) -> np.ndarray:
     if k < 2:
         raise KfkdError(f"cross-validation wants at least 2 folds. Received: {k}")
     return np.floor(group_shares(faces.group, seed) * k).astype(int)
+
+
+def fold_split(faces: FaceSet, fold: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Splits a set into the rows of one fold of a cross-validation and the rest.
+
+    Args:
+        faces: the set.
+        fold: (i, k), the fold's number from 0 and how many there are. Fold 0 of k holds out the
+            rows of `grouped_split` with a share of 1 / k.
+        seed: as in `folds`.
+
+    Returns:
+        Ascending row indices of the rest and of the fold.
+
+    Raises:
+        KfkdError: when there is no such fold, or it or the rest has no row.
+    """
+    number, k = fold
+    if not 0 <= number < k:
+        raise KfkdError(f"{k} folds are numbered from 0 to {k - 1}. Received: {number}")
+    own = folds(faces, k, seed) == number
+    if own.all() or not own.any():
+        raise KfkdError(
+            f"fold {number} of {k} wants some of the rows, not all. Received: {own.sum()} of "
+            f"{len(faces)}, in {len(np.unique(faces.group))} groups; fewer folds, or another seed "
+            "of the folds, may help"
+        )
+    return np.flatnonzero(~own), np.flatnonzero(own)
+
+
+def held_out_rows(faces: FaceSet, split: Mapping[str, Any]) -> np.ndarray:
+    """The rows that a run's split holds out.
+
+    Args:
+        faces: all rows of the run's data.
+        split: as its run.json has it.
+
+    Raises:
+        KfkdError: when the split makes no sense.
+    """
+    match split.get("fold"):
+        case None:
+            return grouped_split(faces, split["share"], split["seed"])[1]
+        case [int(number), int(k)]:
+            return fold_split(faces, (number, k), split["seed"])[1]
+    raise KfkdError(f"a split's fold wants two whole numbers. Received: {split['fold']!r:.100}")

@@ -51,6 +51,16 @@ def layouts() -> Any:
 
 
 @pytest.fixture(scope="session")
+def fabricated() -> Any:
+    """The helpers that make up out-of-fold predictions without any training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        import fabricated
+
+        return fabricated
+
+
+@pytest.fixture(scope="session")
 def imagenet_weights() -> Path:
     """MobileNetV2 0.50's real weights under TF-Slim's names; tests with them are marked `real`."""
     return real_data("weights/mobilenet_v2_050_96_imagenet.npz")

@@ -227,8 +227,8 @@ def test_list_names_every_source_and_its_terms(capsys):
 
 
 def test_data_that_is_not_downloaded_says_how_to_get_it(tmp_path, capsys):
-    with pytest.raises(KfkdError, match="accept the rules there"):
-        kfkd.download_data("kaggle", tmp_path)
+    with pytest.raises(KfkdError, match="not downloaded by kfkd"):
+        kfkd.download_data("synthetic", tmp_path)
     with pytest.raises(UnknownName, match="did you mean imm"):
         kfkd.download_data("im", tmp_path)
     assert main(["data", "--out", str(tmp_path)]) == 2

@@ -19,6 +19,7 @@ PACKAGES = {
 }
 VOCABULARY = {
     "kfkd.ced",
+    "kfkd.by_source",
     "kfkd.codecs",
     "kfkd.crop_maps",
     "kfkd.crops",
@@ -27,18 +28,21 @@ VOCABULARY = {
     "kfkd.files",
     "kfkd.gaussians",
     "kfkd.heatmaps",
+    "kfkd.integral",
     "kfkd.lazy",
     "kfkd.losses",
     "kfkd.map_losses",
     "kfkd.metrics",
     "kfkd.nme",
     "kfkd.peaks",
+    "kfkd.photo_places",
     "kfkd.photosets",
     "kfkd.point_names",
     "kfkd.progress",
     "kfkd.registry",
     "kfkd.skeletons",
     "kfkd.text",
+    "kfkd.views",
 }
 FLOORS = {
     "models": {"kfkd.models"},

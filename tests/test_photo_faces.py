@@ -238,7 +238,7 @@ def test_training_on_ones_own_keypoints_the_whole_way(layouts, tmp_path, tiny_zo
 
     table = tmp_path / "found.csv"
     assert main(["predict", str(out), "--data", str(folder), "--out", str(table)]) == 0
-    assert table.read_text().startswith("id,left_ear_x,left_ear_y,right_ear_x")
+    assert table.read_text().startswith("file,left_ear_x,left_ear_y,right_ear_x")
     record = json.loads((out / "run.json").read_text())
     assert record["data"]["path"] == f"folder:{folder}?size=96x96&channels=1&margin=0"
     record["keypoints"]["points"] = ["nose"]

@@ -11,6 +11,7 @@ from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet, image_groups
 from kfkd.figures import DPI
 from kfkd.pictures import (
+    best_sheet,
     face_sheet,
     keypoint_error_bars,
     loss_curves,
@@ -150,10 +151,22 @@ def test_worst_sheet_puts_first_what_weighs_most(faces):
     ]
 
 
-def test_worst_sheet_of_a_perfect_prediction_and_of_no_labels(faces):
-    assert len(worst_sheet(faces, faces.keypoints).axes) == 9
-    with pytest.raises(KfkdError, match="without a label"):
-        worst_sheet(faces[[9]], faces.keypoints[[9]])
+def test_best_sheet_puts_first_the_least_rmse_whatever_is_labelled(faces):
+    predicted = faces.keypoints + np.arange(5, 15, dtype=np.float32)[:, None, None]
+    predicted[3] = faces.keypoints[3] + 2  # labels of 4 keypoints only
+    predicted[6] = faces.keypoints[6] + 1
+    assert [title.split("\n")[0] for title in titles_of(best_sheet(faces, predicted, 3))] == [
+        "row 107: 1.00 px",
+        "row 104: 2.00 px",
+        "row 101: 5.00 px",
+    ]
+
+
+@pytest.mark.parametrize("sheet", [worst_sheet, best_sheet])
+def test_sheets_of_a_perfect_prediction_and_of_no_labels(faces, sheet):
+    assert len(sheet(faces, faces.keypoints).axes) == 9
+    with pytest.raises(KfkdError, match=rf"{sheet.__name__} wants .* without a label"):
+        sheet(faces[[9]], faces.keypoints[[9]])
 
 
 def test_keypoint_error_bars_have_each_keypoints_rmse(faces):

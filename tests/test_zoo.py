@@ -14,7 +14,7 @@ from kfkd import registry
 from kfkd.catalogue import models_table, packaged, subset_outputs
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.fitting import _freeze, precision
-from kfkd.losses import LOSSES
+from kfkd.losses import loss_called
 from kfkd.models.blocks import conv_norm, with_places
 from kfkd.models.costs import gflops
 from kfkd.pipelines.synthetic import synthetic_faces
@@ -157,7 +157,7 @@ def fitting(faces, model, e):
 def check_learning(model, e, faces):
     model.compile(
         keras.optimizers.Adam(1e-4),
-        e.codec.loss(LOSSES[e.recipe.loss]),
+        e.codec.loss(loss_called(e.recipe.loss)),
         run_eagerly=True,
         jit_compile=False,
     )
@@ -202,7 +202,7 @@ def test_an_entry_has_what_reproducing_it_needs(name):
     assert e.summary.endswith(".")
     assert e.source and e.family != "own"
     assert {subset_outputs(e, subset) for subset in e.subsets} <= set(e.params)
-    assert e.recipe.loss in LOSSES
+    loss_called(e.recipe.loss)
     keras.optimizers.get(e.recipe.optimizer)
 
 

@@ -1,0 +1,178 @@
+"""Error analysis: where a run is wrong, for whom, by how much, and whether it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kfkd.analysis_bins import face_properties, quarters
+from kfkd.analysis_measures import Errors, by_keypoint, errors_of, percentiles_of, tail_of
+from kfkd.analysis_rows import Predicted, predicted_rows
+from kfkd.calibration import Calibration, fit_calibration
+from kfkd.doubts import DoubtScores, score_doubt, sources_told
+from kfkd.errors import KfkdError, RunError
+from kfkd.evaluation import Scores, score_faces
+from kfkd.files import write_json, write_text
+from kfkd.nme import point_distances
+from kfkd.progress import say
+from kfkd.runs import Run, finished_run, save_record
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What an error analysis found; all errors in pixels of the images.
+
+    Args:
+        runs: names of the runs' folders; several answer as one, by their mean.
+        told: which faces they are, and who was asked for which.
+        scores: as `kfkd.evaluate` gives them, with more of the worst images.
+        keypoints: by keypoint and source: "values" measured, "rmse", "mean_face" (of the source's
+            training labels), and where faces have a size, "nme"; sources that do not label it are
+            left out.
+        bins: for each of `kfkd.analysis_bins.PROPERTIES` the quarters of the faces, see there.
+        tail: for the worst 1, 5 and 10 % of the images how many "images" they are, their "share"
+            of the squared error, and the "rmse_without" them.
+        percentiles: of the absolute error of a coordinate: (model, mean face per source).
+        doubt: the model's own doubt against its error; None where it has none.
+        calibration: what that doubt is worth, fitted on these very faces, as
+            `kfkd.calibration.calibration_from` takes it.
+        files: what was written.
+    """
+
+    runs: tuple[str, ...]
+    told: str
+    scores: Scores
+    keypoints: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+    bins: Mapping[str, Sequence[Mapping[str, Any]]]
+    tail: tuple[Mapping[str, float | None], ...]
+    percentiles: Mapping[str, tuple[float, float]]
+    doubt: DoubtScores | None = None
+    calibration: Mapping[str, Any] | None = None
+    files: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The analysis as plain data."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """The analysis as text."""
+        from kfkd.analysis_text import as_text
+
+        return as_text(self)
+
+    __str__ = table
+
+
+def analyse(
+    run: Run | str | Path | Sequence[Run | str | Path],
+    data: Any = None,
+    part: str = "validation",
+    out: str | Path | None = None,
+    worst: int = 40,
+    quiet: bool = False,
+    calibrate: bool = False,
+) -> Analysis:
+    """Where a run errs: by keypoint and source, by the faces' properties, and in its tail.
+
+    Args:
+        run: a run or its folder, or several, which answer as one by their mean: on the rows that
+            all of them hold out, or, of a cross-validation, each row by the run that holds it out.
+        data: labelled faces, see `kfkd.load_faces`; None = the run's own data.
+        part: "validation" = the images that the run's split holds out; "all" = every row of
+            `data`, which are also training rows if it is the run's own data.
+        out: a folder for analysis.txt, analysis.json and pictures; None = nothing is written.
+        worst: how many of the worst images are named and drawn.
+        quiet: no progress.
+        calibrate: write what the run's doubt is worth into its run.json, as a training does at its
+            end: for runs that were trained before trainings did. One run, held-out images.
+
+    Returns:
+        The analysis: print it, or take `.as_dict()`.
+
+    Raises:
+        DataError: when the data carries no labels, or is not the run's where its split is asked.
+        KfkdError: when an option makes no sense.
+        RunError: when a run is unfinished or broken.
+
+    Example:
+        >>> import kfkd
+        >>> run = kfkd.train("simple_cnn", epochs=1, out="runs/doc", quiet=True)
+        >>> found = kfkd.analyse(run, quiet=True)
+        >>> sorted(found.keypoints["nose_tip"])
+        ['four_point', 'full']
+    """
+    if not isinstance(worst, int) or isinstance(worst, bool) or worst < 1:
+        raise KfkdError(f"worst wants a whole number from 1. Received: {worst!r}")
+    runs = [finished_run(r) for r in ([run] if isinstance(run, Run | str | Path) else run)]
+    if not runs:
+        raise KfkdError("an analysis wants at least one run. Received: none")
+    if calibrate and (len(runs) > 1 or part != "validation"):
+        raise KfkdError("calibrate wants one run and the images that it holds out")
+    seen = predicted_rows(runs, data, part, quiet)
+    errors, (fitted, doubt) = errors_of(runs[0], seen.faces, seen.points), _doubt(runs, seen)
+    found = _analysis(runs, seen, worst, errors, doubt, fitted)
+    if calibrate:
+        _keep(runs[0], fitted)
+    if out is None:
+        return found
+    say("drawing", quiet)
+    return _written(found, seen, errors, fitted, Path(out).expanduser())
+
+
+def _keep(run: Run, fitted: Calibration | None) -> None:
+    """Writes a calibration into a run's run.json."""
+    if fitted is None:
+        raise RunError(f"{run.folder} has no doubt to calibrate, or too few labels held out")
+    run.record["metrics"]["doubt"] = fitted.config()
+    save_record(run.folder, run.record)
+
+
+def _analysis(
+    runs: Sequence[Run],
+    seen: Predicted,
+    worst: int,
+    errors: Errors,
+    doubt: DoubtScores | None,
+    fitted: Calibration | None,
+) -> Analysis:
+    faces = seen.faces
+    return Analysis(
+        runs=tuple(run.folder.name for run in runs),
+        told=seen.told,
+        scores=score_faces(faces, seen.points, runs[0].record["mean_face"], worst),
+        keypoints=by_keypoint(faces, errors),
+        bins={
+            name: quarters(values, errors.squares, errors.flat, errors.nme)
+            for name, values in face_properties(faces).items()
+        },
+        tail=tail_of(errors.squares),
+        percentiles=percentiles_of(errors),
+        doubt=doubt,
+        calibration=None if fitted is None else fitted.config(),
+    )
+
+
+def _doubt(runs: Sequence[Run], seen: Predicted) -> tuple[Calibration | None, DoubtScores | None]:
+    """What the doubt is worth on these faces, and its scores."""
+    faces, distances = seen.faces, point_distances(seen.faces.keypoints, seen.points)
+    source = sources_told(runs[0], faces)
+    fitted = fit_calibration(distances, seen.doubt, faces.images.shape[2], source)
+    if fitted is None:
+        return None, None
+    own = runs[0].calibration if len(runs) == 1 else None
+    return fitted, score_doubt(fitted, distances, seen.doubt, faces.source, own)
+
+
+def _written(
+    found: Analysis, seen: Predicted, errors: Errors, fitted: Calibration | None, out: Path
+) -> Analysis:
+    from kfkd.analysis_pictures import draw_analysis
+
+    pictures = draw_analysis(found, seen, errors, fitted, out)
+    files = [out / "analysis.txt", out / "analysis.json", *pictures]
+    found = replace(found, files=tuple(map(str, files)))
+    write_text(files[0], found.table() + "\n")
+    write_json(files[1], found.as_dict())
+    return found

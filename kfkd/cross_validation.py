@@ -1,0 +1,132 @@
+"""A cross-validation's folder: what was trained, what it scored, and opening it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kfkd.errors import KfkdError, RunError
+from kfkd.files import read_json
+from kfkd.fold_scores import scores_table
+from kfkd.submissions.out_of_fold import OutOfFold, read_out_of_fold
+
+RESULTS, TABLE, PREDICTIONS = "results.json", "table.md", "oof.npz"
+KIND = "cross-validation"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What several models' folds came to.
+
+    Args:
+        out: the folder.
+        facts: data, folds, rows that the clean figures leave out, and the command that repeats it.
+        models: by name: settings, seeds, "folds" (a row each), "pooled" scores of all out-of-fold
+            predictions, and "fault" where they are broken.
+    """
+
+    out: Path
+    facts: Mapping[str, Any]
+    models: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every fold of every model is trained."""
+        return all(
+            len(model["folds"]) == len(model["seeds"]) * self.facts["k"]
+            for model in self.models.values()
+        )
+
+    def out_of_fold(self, model: str) -> OutOfFold:
+        """A model's out-of-fold predictions.
+
+        Raises:
+            RunError: when they are absent or broken.
+        """
+        return read_out_of_fold(self.out / model / PREDICTIONS)
+
+    def run_folders(self, model: str) -> list[Path]:
+        """The run folders of a model, seed by seed."""
+        return [self.out / row["folder"] for row in self.models[model]["folds"]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The cross-validation as plain data."""
+        return {"kind": KIND, "facts": dict(self.facts), "models": dict(self.models)}
+
+    def table(self) -> str:
+        """The cross-validation as Markdown."""
+        facts = self.facts
+        lines = [
+            f"{facts['k']} folds of {facts['rows']:,} rows ({facts['data']}), fold seed "
+            f"{facts['fold_seed']}: every row is predicted by models that never saw it nor its "
+            "like. Mean faces are of the training folds.",
+        ]
+        if without := facts["without"]:
+            lines.append(
+                f"clean: without {len(without['rows'])} of the {without['listed']} rows named "
+                "(the others are not in this data)."
+                if without["listed"] > len(without["rows"])
+                else f"clean: without {len(without['rows'])} rows named."
+            )
+        lines.append(scores_table(self._rows()))
+        lines += [f"**{name} is broken: {m['fault']}**" for name, m in self._broken()]
+        if not self.finished:
+            lines.insert(0, "**Unfinished.**")
+        return "\n\n".join([*lines, f"Repeat: `{facts['command']}`"]) + "\n"
+
+    __str__ = table
+
+    def _rows(self) -> list[tuple[str, dict[str, Any]]]:
+        rows = []
+        for name, model in self.models.items():
+            if model["pooled"]:
+                rows.append((f"**{name}**, {len(model['seeds'])} seeds", model["pooled"]))
+            rows += [
+                (f"{name}, seed {row['seed']}, fold {row['fold']}", row["scores"])
+                for row in model["folds"]
+            ]
+        return rows
+
+    def _broken(self) -> list[tuple[str, Mapping[str, Any]]]:
+        return [(name, model) for name, model in self.models.items() if model["fault"]]
+
+
+def load_cross_validation(folder: str | Path) -> CrossValidation:
+    """Opens the folder that `kfkd.cross_validate` left.
+
+    Raises:
+        RunError: when it holds none, or a broken one.
+    """
+    folder = Path(folder).expanduser()
+    try:
+        found = read_json(folder / RESULTS)
+    except KfkdError as error:
+        raise RunError(f"{folder} is no cross-validation: {error}") from error
+    if not isinstance(found, dict) or found.get("kind") != KIND:
+        raise RunError(f"{folder / RESULTS} is of no cross-validation")
+    facts, models = found.get("facts"), found.get("models")
+    if not isinstance(facts, dict) or not isinstance(models, dict) or not _whole(facts, models):
+        raise RunError(f"{folder / RESULTS} is broken: it lacks facts of a cross-validation")
+    return CrossValidation(folder, facts, models)
+
+
+def _whole(facts: dict[str, Any], models: dict[str, Any]) -> bool:
+    wanted = {"k", "fold_seed", "rows", "data", "fingerprint", "without", "command"}
+    parts = {"folds", "seeds", "pooled", "settings", "fault"}
+    return wanted <= {*facts} and all(
+        isinstance(model, dict)
+        and parts <= {*model}
+        and all(isinstance(row, dict) and "folder" in row for row in model["folds"])
+        for model in models.values()
+    )
+
+
+def is_cross_validation(folder: str | Path) -> bool:
+    """Whether a folder holds a cross-validation, finished or not."""
+    try:
+        load_cross_validation(folder)
+    except RunError:
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""Kaggle's competition files through kagglehub, with the user's own credentials."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kfkd.errors import KfkdError
+from kfkd.progress import say
+
+COMPETITION = "facial-keypoints-detection"
+
+_TOKEN = (
+    "make an API token in your settings at kaggle.com and put it where kagglehub looks: "
+    "~/.kaggle/kaggle.json, or KAGGLE_USERNAME and KAGGLE_KEY in the environment (in Colab: "
+    "among the secrets, with access for the notebook)"
+)
+_ADVICE = {
+    "UnauthenticatedError": f"no credentials were found; {_TOKEN}",
+    "CredentialError": f"the credentials were refused; {_TOKEN}",
+    401: f"the credentials were refused; {_TOKEN}",
+    403: (
+        "access was refused: accept the competition's rules, signed in as the same user, at "
+        f"kaggle.com/c/{COMPETITION}/rules"
+    ),
+    "network": "kaggle.com cannot be reached; check the network, or bring the zip by other ways",
+}
+
+
+def download_kaggle(folder: Path, quiet: bool = False) -> Path:
+    """Fetches the competition's files.
+
+    Args:
+        folder: to make; where it is there already, nothing is done.
+        quiet: no progress.
+
+    Returns:
+        The folder, which `kfkd.load_faces("kaggle", folder)` reads.
+
+    Raises:
+        KfkdError: when kagglehub is not installed, there are no credentials, the rules are not
+            accepted, or there is no network: it says what to do.
+    """
+    if folder.exists():
+        say(f"{folder} is there already", quiet)
+        return folder
+    try:
+        import kagglehub
+    except ImportError as error:
+        raise KfkdError("Kaggle's files come through kagglehub: pip install kagglehub") from error
+    say(f"fetching {COMPETITION} through kagglehub", quiet)
+    try:
+        found = Path(kagglehub.competition_download(COMPETITION))
+    except Exception as error:  # kagglehub lets many libraries' errors through
+        raise KfkdError(f"{COMPETITION} was not downloaded: {_advice(error)}") from error
+    return _copied(found, folder)
+
+
+def _advice(error: Exception) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    for key in (status, *names):
+        if key in _ADVICE:
+            return _ADVICE[key]
+    if names & {"ConnectionError", "Timeout", "ConnectTimeout", "ReadTimeout"}:
+        return _ADVICE["network"]
+    return f"{type(error).__name__}: {error}"
+
+
+def _copied(found: Path, folder: Path) -> Path:
+    """kagglehub's cached files as a folder of their own, whole or not at all."""
+    files: list[Any] = [p for p in found.rglob("*") if p.is_file()] if found.is_dir() else [found]
+    if not files:
+        raise KfkdError(f"kagglehub left no files in {found}; remove that folder and try again")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
+    try:
+        for path in files:
+            shutil.copy2(path, beside / path.name)
+        beside.chmod(0o755)
+        beside.rename(folder)
+    except OSError as error:
+        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder

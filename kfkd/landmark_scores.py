@@ -1,0 +1,140 @@
+"""What the 68-point field and the course report of a run, the mean face beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kfkd.ced import LIMIT, landmark_scores
+from kfkd.faces import FaceSet
+from kfkd.nme import box_sizes, eye_distances, group_nme, image_nme
+from kfkd.skeletons import KAGGLE_15
+from kfkd.text import table
+
+Pair = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class LandmarkScores:
+    """Errors as shares of the face, and the course's error, each as (model, mean face).
+
+    Args:
+        pixels: "photos" = measured in the photos' own pixels, "images" = in those of the images
+            given, where they are not known as crops of photos.
+        scores: "nme" and "failure_rate", "auc" (all by the distance of the outer eye corners),
+            "nme_box" (by √(w · h) of the points' box), as shares; "pixel_mae" in pixels; None =
+            cannot be measured.
+        regions: NME by part of the face, by the eyes' distance, where the skeleton names it, else
+            by the box.
+    """
+
+    pixels: str
+    scores: Mapping[str, Pair]
+    regions: Mapping[str, Pair]
+
+    def table(self) -> str:
+        """The scores as text."""
+        rows = [
+            (_TOLD[name].format(self.pixels), *(_shown(v, name in _SHARES) for v in pair))
+            for name, pair in self.scores.items()
+        ]
+        parts = [table((f"measured in pixels of the {self.pixels}", "model", "mean face"), rows)]
+        if self.regions:
+            header = (f"NME in %, {self._unit}", "model", "mean face")
+            regions = [(k, *(_shown(v, True) for v in pair)) for k, pair in self.regions.items()]
+            parts.append(table(header, regions))
+        return "\n\n".join(parts)
+
+    @property
+    def _unit(self) -> str:
+        return _EYES if self.scores["nme"][0] is not None else _BOX
+
+
+_EYES, _BOX = "of the outer eye corners' distance", "of √(w · h) of the points' box"
+_SHARES = ("nme", "nme_box", "failure_rate")
+_TOLD = {
+    "nme": f"NME in %, {_EYES}",
+    "nme_box": f"NME in %, {_BOX}",
+    "auc": f"AUC@{LIMIT:g} (1 is perfect)",
+    "failure_rate": f"failures@{LIMIT:g}, % of the images",
+    "pixel_mae": "mean absolute error, px of the {} (the course's score)",
+}
+
+
+def score_landmarks(
+    faces: FaceSet, predicted: np.ndarray, mean_face: np.ndarray
+) -> LandmarkScores | None:
+    """Scores of 68, 58 or a user's own points.
+
+    Crops of photos are measured in the photos' own pixels, as the field and the course do.
+
+    Args:
+        faces: with labels.
+        predicted: (n, k, 2) in pixels of the images, NaN = not predicted.
+        mean_face: (k, 2) in pixels of the images.
+
+    Returns:
+        The scores; None for Kaggle's 15 points, which Kaggle's own metric is for.
+    """
+    if faces.skeleton.points == KAGGLE_15.points:
+        return None
+    truth, both = _in_photos(faces, predicted, mean_face)
+    lengths = _lengths(faces, truth)
+    scores = [landmark_scores(truth, points, faces.skeleton) for points in both]
+    parts = [group_nme(truth, points, lengths, faces.skeleton) for points in both]
+    # A run on the nose alone has nothing to say of the other parts.
+    regions = {name: pair for name, pair in _pairs(*parts).items() if pair[0] is not None}
+    return LandmarkScores(
+        pixels="images" if faces.photos is None else "photos",
+        scores=_pairs(*scores),
+        regions=regions if faces.skeleton.groups else {},
+    )
+
+
+def eye_errors(
+    faces: FaceSet, predicted: np.ndarray, mean_face: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Each image's inter-ocular error, (n,), of "model" and "mean face", for the CED curve.
+
+    Args:
+        faces: with labels, of a skeleton with a normaliser.
+        predicted: (n, k, 2) in pixels of the images, NaN = not predicted.
+        mean_face: (k, 2) in pixels of the images.
+    """
+    truth, both = _in_photos(faces, predicted, mean_face)
+    lengths = eye_distances(truth, faces.skeleton)
+    errors = (image_nme(truth, points, lengths) for points in both)
+    return dict(zip(("model", "mean face"), errors, strict=True))
+
+
+def _in_photos(
+    faces: FaceSet, predicted: np.ndarray, mean_face: np.ndarray
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Labels, and predictions of the model and of the mean face, of the same points."""
+    # Both predictors are measured on the same points.
+    constant = np.where(np.isnan(predicted), np.nan, mean_face)
+    if faces.photos is None:
+        return faces.keypoints, (predicted, constant)
+    back = faces.photos.to_photo
+    return back(faces.keypoints), (back(predicted), back(constant))
+
+
+def _lengths(faces: FaceSet, truth: np.ndarray) -> np.ndarray:
+    if faces.skeleton.normaliser is None:
+        return box_sizes(truth)
+    return eye_distances(truth, faces.skeleton)
+
+
+def _pairs(model: Mapping[str, float], mean_face: Mapping[str, float]) -> dict[str, Pair]:
+    return {name: (_number(model[name]), _number(mean_face[name])) for name in model}
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 5)
+
+
+def _shown(value: Any, share: bool) -> str:
+    return "—" if value is None else f"{100 * value:.2f}" if share else f"{value:.3f}"

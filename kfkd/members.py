@@ -1,0 +1,164 @@
+"""Members of an ensemble: runs, or a model's cross-validation, whose nets answer as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kfkd.cross_validation import CrossValidation, is_cross_validation, load_cross_validation
+from kfkd.errors import BrokenAnswer, KfkdError, RunError
+from kfkd.faces import FaceSet
+from kfkd.runs import Run, finished_run
+from kfkd.submissions.broken import broken_answers, fault
+from kfkd.submissions.ensembles import combine
+from kfkd.submissions.out_of_fold import OutOfFold
+
+
+@dataclass(frozen=True)
+class Member:
+    """One voice of an ensemble.
+
+    Args:
+        name: how it is called.
+        runs: whose predictions are averaged: one, or all folds and seeds of a cross-validation.
+        out_of_fold: predictions of the training rows; None = there are none.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    out_of_fold: OutOfFold | None = None
+
+
+def members_of(given: Any) -> list[Member]:
+    """The members that a user names.
+
+    Args:
+        given: runs, cross-validations, or their folders, one or several; a cross-validation of
+            several models gives a member each.
+
+    Raises:
+        RunError: when a folder holds neither, or something unfinished.
+    """
+    one = isinstance(given, Run | CrossValidation | str | Path)
+    found: list[Member] = []
+    for item in [given] if one else list(given):
+        found += _opened(item)
+    names = [member.name for member in found]
+    return [_renamed(m, names) if names.count(m.name) > 1 else m for m in found]
+
+
+def out_of_folds(given: Any) -> dict[str, OutOfFold]:
+    """Out-of-fold predictions of cross-validations by model, without opening a run.
+
+    Args:
+        given: cross-validations or their folders, one or several.
+
+    Raises:
+        RunError: when a folder holds none, or an unfinished one.
+    """
+    one = isinstance(given, CrossValidation | str | Path)
+    found: list[tuple[str, Path, OutOfFold]] = []
+    for item in [given] if one else list(given):
+        validation = _finished(item)
+        found += [(m, validation.out, validation.out_of_fold(m)) for m in validation.models]
+    names = [name for name, _, _ in found]
+    return {
+        (f"{folder}/{name}" if names.count(name) > 1 else name): oof for name, folder, oof in found
+    }
+
+
+def answers(
+    members: Sequence[Member],
+    faces: FaceSet,
+    tell: Callable[[str], None] = lambda message: None,
+) -> tuple[list[np.ndarray | None], list[str]]:
+    """What each member predicts for faces, the mean over its sound runs.
+
+    Args:
+        members: who is asked.
+        faces: images, and as whose labels each is to be answered.
+        tell: called with what is being done.
+
+    Returns:
+        (n, k, 2) in pixels of each member, None where no run of it is sound; and a sentence for
+        each run that is broken.
+    """
+    runs = [(i, run) for i, member in enumerate(members) for run in member.runs]
+    predicted: list[np.ndarray] = []
+    for number, (_, run) in enumerate(runs, 1):
+        tell(f"predicting {number}/{len(runs)}: {run.folder}")
+        predicted.append(_answer(run, faces))
+    broken = broken_answers(predicted, faces.images.shape[2])
+    found: list[np.ndarray | None] = []
+    for i in range(len(members)):
+        own = [p for n, p in enumerate(predicted) if runs[n][0] == i and n not in broken]
+        found.append(combine(own) if own else None)
+    return found, [f"{runs[n][1].folder} is broken: {what}" for n, what in broken.items()]
+
+
+def faults(members: Sequence[Member]) -> list[str | None]:
+    """What is broken about each member's out-of-fold predictions."""
+    return [None if m.out_of_fold is None else fault(m.out_of_fold) for m in members]
+
+
+def _answer(run: Run, faces: FaceSet) -> np.ndarray:
+    try:
+        # Another object of the same folder: its nets leave the memory with it.
+        return replace(run, _models=dict(run._models)).predict(faces.images, source=faces.source)
+    except BrokenAnswer:
+        return np.full((len(faces), len(run.skeleton), 2), np.nan, np.float32)
+
+
+def _opened(item: Any) -> list[Member]:
+    if isinstance(item, Run) or not _is_validation(item):
+        run = finished_run(item)
+        return [Member(run.name, (run,))]
+    validation = _finished(item)
+    return [
+        Member(
+            name,
+            tuple(map(finished_run, validation.run_folders(name))),
+            validation.out_of_fold(name),
+        )
+        for name in validation.models
+    ]
+
+
+def _is_validation(item: Any) -> bool:
+    return isinstance(item, CrossValidation) or is_cross_validation(item)
+
+
+def _finished(item: Any) -> CrossValidation:
+    found = item if isinstance(item, CrossValidation) else load_cross_validation(item)
+    if not found.finished:
+        raise RunError(f"{found.out} is not finished; go on with: {found.facts['command']}")
+    return found
+
+
+def _renamed(member: Member, names: Sequence[str]) -> Member:
+    """A member with its folder's name where several are of one model."""
+    folder = member.runs[0].folder
+    # A cross-validation's runs lie in OUT/MODEL/seed-N/fold-I.
+    place = folder.parents[2] if member.out_of_fold is not None else folder
+    return Member(f"{place}/{member.name}", member.runs, member.out_of_fold)
+
+
+def require(members: Sequence[Member]) -> list[OutOfFold]:
+    """Out-of-fold predictions of every member.
+
+    Raises:
+        KfkdError: when one has none.
+    """
+    found = []
+    for member in members:
+        if member.out_of_fold is None:
+            raise KfkdError(
+                "a fitted or selected ensemble wants cross-validations (kfkd folds), whose "
+                f"out-of-fold predictions it learns from. Received: the run {member.runs[0].folder}"
+            )
+        found.append(member.out_of_fold)
+    return found

@@ -1,0 +1,150 @@
+"""Small copies of runs: weights in half the bytes, the record, and a card that says what it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from kfkd.errors import KfkdError, RunError
+from kfkd.files import replacing, write_json, write_text
+
+if TYPE_CHECKING:
+    from keras import Model
+
+    from kfkd.runs import Run
+
+CARD = "MODEL_CARD.md"
+_TESTED = 32
+
+
+def pack(run: Run | str | Path, out: str | Path, name: str | None = None) -> Path:
+    """Writes a small copy of a finished run: every verb takes it as it takes the run.
+
+    Weights are kept in float16 under plain numbers, so the copy needs the zoo entry's code, as the
+    run's own `.keras` files do not. Paths of the machine it was trained on are left out.
+
+    Args:
+        run: a finished run of a zoo entry, or its folder.
+        out: folder to make; it comes to hold run.json, SUBSET.npz and MODEL_CARD.md.
+        name: what the card calls it; None = the entry's name.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: when the run is unfinished, a weight is too large for float16, or the copy's
+            keypoints differ from the run's by more than 0.05 px on built-in faces.
+
+    Example:
+        >>> import kfkd
+        >>> run = kfkd.train("simple_cnn", epochs=1, out="runs/doc", quiet=True)
+        >>> sorted(path.name for path in kfkd.pack(run, "runs/doc-packed").iterdir())
+        ['MODEL_CARD.md', 'dense.npz', 'run.json', 'sparse.npz']
+    """
+    from kfkd.model_card import model_card
+    from kfkd.runs import RECORD, finished_run, load_run
+
+    run, out = finished_run(run), Path(out).expanduser()
+    if out.exists() and any(out.iterdir()):
+        raise RunError(f"{out} holds something already; name an empty or new folder")
+    with _whole_or_not(out) as beside:
+        for subset in run.subsets:
+            _write_weights(run.model(subset), beside / f"{subset}.npz")
+        record = json.loads(json.dumps(run.record))
+        record["data"]["path"] = ""
+        write_json(beside / RECORD, record)
+        moved = _moved(run, load_run(beside))
+        if moved > 0.05:
+            raise RunError(f"{run.folder} wants more than float16: a keypoint moved {moved:.3f} px")
+        write_text(beside / CARD, model_card(run, name or run.name, size(beside), moved))
+    return out
+
+
+@contextmanager
+def _whole_or_not(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` that takes its place when the block succeeds."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
+    try:
+        yield beside
+        beside.chmod(0o755)
+        if folder.is_dir():
+            folder.rmdir()
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write_weights(model: Model, path: Path) -> None:
+    arrays = {}
+    for number, weight in enumerate(model.get_weights()):
+        with np.errstate(over="ignore"):
+            half = weight.astype(np.float16) if weight.dtype.kind == "f" else weight
+        if half.dtype.kind == "f" and not np.isfinite(half).all():
+            raise RunError(f"{model.name}: weight {number} does not fit into float16")
+        arrays[str(number)] = half
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _moved(run: Run, packed: Run) -> float:
+    """How far a keypoint of built-in faces moves at most, in pixels."""
+    from kfkd.pipelines.synthetic import synthetic_faces
+
+    images = synthetic_faces(_TESTED, seed=0).images
+    frame = run.frame or images.shape[1:]
+    rows, columns = (np.arange(side) * 96 // side for side in frame[:2])
+    images = np.repeat(images[:, rows][:, :, columns], frame[2], axis=3)
+    return float(np.nanmax(np.abs(run.predict(images) - packed.predict(images))))
+
+
+def size(folder: Path) -> int:
+    """Bytes of a folder's files."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def packed_model(run: Run, subset: str) -> Model:
+    """The model of a packed run's subset: built anew and filled with its weights.
+
+    Args:
+        run: opened from a packed copy.
+        subset: one of its subsets.
+
+    Raises:
+        RunError: when the weights are not readable, or not this model's.
+        UnknownName: when the zoo has no such entry.
+    """
+    from kfkd.catalogue import build
+
+    path = run.folder / f"{subset}.npz"
+    points, options = run.points(subset), _plain_options(run.record["settings"], path)
+    if run.frame is None:
+        raise RunError(f"{run.folder} does not say how large its images are")
+    model = build(run.name, run.codec(subset).outputs(len(points)), run.frame, **options)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            weights = [stored[str(i)] for i in range(len(stored.files))]
+        model.set_weights([w.astype(np.float32) for w in weights])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise RunError(f"{path} does not hold the weights of {run.name}: {error}") from error
+    return model
+
+
+def _plain_options(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A builder's options without texts: a copy from anyone must not name files to read."""
+    options = dict(settings.get("options") or {})
+    options.pop("weights", None)
+    if wrong := [key for key, value in options.items() if '"' in json.dumps(value)]:
+        raise RunError(f"{path}: the options {', '.join(wrong)} are no plain numbers")
+    return options

@@ -1,0 +1,98 @@
+"""Runs that come with the package: weights at hand without training or network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from kfkd.errors import KfkdError
+from kfkd.files import read_json
+from kfkd.text import table
+
+FOLDER = Path(__file__).parent / "weights"
+_RECORD = "run.json"
+
+
+def pretrained_runs() -> list[str]:
+    """Names of the runs that come with the package, best first.
+
+    `kfkd.load_run`, and every verb that takes a run, knows them by these names. Each has a
+    MODEL_CARD.md: on what it was trained and under which terms, how good it is, where it fails.
+
+    Returns:
+        Names, ordered by `kaggle_rmse` on the images that the runs held out.
+
+    Example:
+        >>> import kfkd
+        >>> kfkd.pretrained_runs()  # doctest: +SKIP
+        ['pyramid']
+    """
+    return [facts["name"] for facts in pretrained_facts()]
+
+
+def pretrained_facts() -> list[dict[str, Any]]:
+    """Name, model, scores and folder of each packaged run, best first."""
+    found = [_facts(path) for path in sorted(FOLDER.glob(f"*/{_RECORD}"))]
+    return sorted(found, key=lambda f: inf if f["kaggle_rmse"] is None else f["kaggle_rmse"])
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    metrics = record["metrics"]
+    return {
+        "name": path.parent.name,
+        "model": record["model"],
+        "data": record["data"]["origin"],
+        "kaggle_rmse": metrics["model"].get("kaggle_rmse"),
+        "mean_face": metrics["mean_face"].get("kaggle_rmse"),
+        "images": metrics["images"],
+        "megabytes": round(sum(p.stat().st_size for p in path.parent.iterdir()) / 1e6, 2),
+        "folder": str(path.parent),
+    }
+
+
+def pretrained_table(facts: Sequence[dict[str, Any]]) -> str:
+    """What `pretrained_facts` gives as text."""
+    if not facts:
+        return "no run comes with this package"
+    header = ("name", "model", "data", "held-out kaggle_rmse (mean face)", "images", "MB")
+    return table(
+        header, [(*_start(f), _scores(f), str(f["images"]), str(f["megabytes"])) for f in facts]
+    )
+
+
+def _start(facts: dict[str, Any]) -> tuple[str, str, str]:
+    return facts["name"], facts["model"], facts["data"]
+
+
+def _scores(facts: dict[str, Any]) -> str:
+    score, mean = facts["kaggle_rmse"], facts["mean_face"]
+    return "—" if score is None or mean is None else f"{score:.3f} ({mean:.3f})"
+
+
+def pretrained_folder(name: str) -> Path | None:
+    """Where the run called `name` lies in the package; None where there is none."""
+    return (
+        FOLDER / name if (FOLDER / name / _RECORD).is_file() and Path(name).name == name else None
+    )
+
+
+def run_and_rest(inputs: Sequence[str]) -> tuple[str, list[str]]:
+    """What a command was given: a run and the rest, or, without a run, the best packaged one.
+
+    Args:
+        inputs: a run's folder or name, if there is one, then other things.
+
+    Raises:
+        KfkdError: when no run is given and none comes with the package.
+    """
+    first = inputs[0] if inputs else ""
+    is_run = first and ((Path(first) / _RECORD).is_file() or pretrained_folder(first))
+    if is_run or (first and not Path(first).exists()):
+        return first, list(inputs[1:])
+    known = pretrained_runs()
+    if not known:
+        raise KfkdError("no run is given, and none comes with this package: name a run's folder")
+    return known[0], list(inputs)

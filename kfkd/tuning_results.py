@@ -1,0 +1,113 @@
+"""What a search has found so far: its trials, read from its folder, and the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kfkd.errors import RunError
+from kfkd.figures import save_figure
+from kfkd.files import read_json, write_json, write_text
+from kfkd.runs import Run, load_run
+from kfkd.tuning_plan import FILES, FOLDERS, NOTE
+
+_STATUS = {"COMPLETED": "finished", "FAILED": "failed", "INVALID": "failed"}
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found.
+
+    Args:
+        out: its folder.
+        facts: what all trials have in common, and the command that repeats them.
+        trials: each trial: number, status ("finished", "failed", "running"), score, the mean
+            face's, values, epochs, the trial it went on from, seconds, reason where it failed,
+            folder of its run, and by whom.
+    """
+
+    out: Path
+    facts: Mapping[str, Any]
+    trials: tuple[Mapping[str, Any], ...]
+
+    @property
+    def ranked(self) -> tuple[Mapping[str, Any], ...]:
+        """The finished trials, best first."""
+        finished = [row for row in self.trials if row["status"] == "finished"]
+        return tuple(sorted(finished, key=lambda row: row["score"]))
+
+    @property
+    def best(self) -> Run:
+        """The best trial's run: evaluate it, predict and submit with it.
+
+        Raises:
+            RunError: when no trial is finished, or its folder is gone.
+        """
+        if not self.ranked:
+            raise RunError(f"{self.out} has no finished trial yet")
+        return load_run(self.out / self.ranked[0]["folder"])
+
+    def table(self) -> str:
+        """The search as Markdown: settings, and the trials, best first."""
+        from kfkd.tuning_text import as_markdown
+
+        return as_markdown(self)
+
+    __str__ = table
+
+    def as_dict(self) -> dict[str, Any]:
+        """The search as plain data."""
+        best = self.ranked[0]["trial"] if self.ranked else None
+        return {"facts": dict(self.facts), "best": best, "trials": [dict(r) for r in self.trials]}
+
+
+def read_search(out: Path, facts: Mapping[str, Any]) -> Search:
+    """The search in a folder, as its trials' files have it.
+
+    Args:
+        out: the search's folder.
+        facts: of the search.
+    """
+    files = sorted((out / FOLDERS[1]).glob("trial_*/trial.json"))
+    rows = [_row(out, path, int(facts["epochs"])) for path in files]
+    return Search(out, facts, tuple(sorted(rows, key=lambda row: int(row["trial"]))))
+
+
+def _row(out: Path, path: Path, epochs: int) -> dict[str, Any]:
+    state, note = read_json(path), path.with_name(NOTE)
+    told = read_json(note) if note.is_file() else {}
+    values = dict(state["hyperparameters"]["values"])
+    tuners = {key: values.pop(key) for key in list(values) if key.startswith("tuner/")}
+    return {
+        "trial": state["trial_id"],
+        "status": _STATUS.get(state["status"], "running"),
+        "score": state["score"],
+        "mean_face": told.get("mean_face"),
+        "values": values,
+        "epochs": tuners.get("tuner/epochs", values.get("epochs", epochs)),
+        "from": tuners.get("tuner/trial_id"),
+        "first_epoch": tuners.get("tuner/initial_epoch", 0),
+        "seconds": told.get("seconds"),
+        "reason": told.get("reason"),
+        "folder": f"{FOLDERS[0]}/{state['trial_id']}",
+        "by": told.get("by") or None,
+        "machine": told.get("machine"),
+    }
+
+
+def save_search(found: Search) -> None:
+    """Writes a search's results.json, and table and picture where there are trials.
+
+    Args:
+        found: what is known so far.
+    """
+    from kfkd.tuning_pictures import trials_picture
+
+    results, table, picture = (found.out / name for name in FILES)
+    write_json(results, found.as_dict())
+    if found.trials:
+        write_text(table, found.table())
+    if found.ranked:
+        save_figure(trials_picture(found), picture)

@@ -1,0 +1,212 @@
+"""One trial of a search: a training into a run folder of its own, and what may go wrong with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kfkd.errors import KfkdError, RunError
+from kfkd.faces import FaceSet
+from kfkd.files import read_json, write_json
+from kfkd.machine import machine
+from kfkd.progress import Ticker
+from kfkd.registry import entry
+from kfkd.runs import RECORD, Run, load_run, save_record
+from kfkd.settings import changed_recipe
+from kfkd.trainer import tidy
+from kfkd.training import train
+from kfkd.tuning_plan import KEPT, NOTE, Plan
+from kfkd.tuning_scores import score_of
+
+_ATTEMPT, _DEATHS = "attempt.json", 2
+
+
+class BadTrial(Exception):
+    """A trial came to nothing; the message says why."""
+
+
+class Trials:
+    """Runs trials.
+
+    Args:
+        plan: of the search, with its objective.
+        faces: all rows, labelled.
+        quiet: no progress.
+    """
+
+    def __init__(self, plan: Plan, faces: FaceSet, quiet: bool) -> None:
+        self.plan, self.faces, self.quiet = plan, faces, quiet
+
+    def run(self, number: str, hp: Any) -> float:
+        """Trains a trial, or goes on with it.
+
+        Args:
+            number: the trial's.
+            hp: `keras_tuner.HyperParameters` with its values.
+
+        Returns:
+            Its score.
+
+        Raises:
+            BadTrial: when it failed: loss no longer a number, out of memory, a net that cannot be
+                built.
+        """
+        began, note, why = time.monotonic(), self.plan.beside(number, NOTE), ""
+        told = {"by": os.environ.get("KERASTUNER_TUNER_ID", ""), "machine": machine()["cpu"]}
+        try:
+            run = self._trained(number, hp)
+            score, mean_face = score_of(run.metrics, str(self.plan.objective))
+            if score is None:
+                raise RunError(f"{run.folder} has no {self.plan.objective}")
+        except Exception as error:
+            why = reason(error)
+        finally:
+            self.plan.beside(number, _ATTEMPT).unlink(missing_ok=True)
+        told |= {"seconds": round(time.monotonic() - began, 1)}
+        if not why:
+            write_json(note, {**told, "mean_face": mean_face})
+            return score
+        # Outside of `except`, so that the error lets go of the net that was too large.
+        write_json(note, {**told, "reason": why})
+        if self.plan.trial(number).is_dir():
+            tidy(self.plan.trial(number))
+        raise BadTrial(why)
+
+    def _trained(self, number: str, hp: Any) -> Run:
+        folder, values = self.plan.trial(number), hp.values
+        self._count(number, folder)
+        _forget_models()
+        settings = self.plan.drawn(hp)
+        keep = None
+        if self.plan.tuner == "hyperband":
+            settings["epochs"] = values["tuner/epochs"]
+            if _goes_on(self.plan.model, settings):
+                self._go_on(number, values.get("tuner/trial_id"), settings["epochs"])
+                keep = self.plan.beside(number, KEPT)
+        watcher = Watcher(f"trial {number}", settings["epochs"], folder, keep, self.quiet)
+        settings = {"seed": self.plan.seed, **settings}
+        model = self.plan.model
+        return train(model, self.faces, out=folder, callbacks=[watcher], quiet=True, **settings)
+
+    def _count(self, number: str, folder: Path) -> None:
+        """Passes over a trial in which the process died twice within the same epoch.
+
+        A system that runs out of memory kills a process without a word.
+        """
+        path = self.plan.beside(number, _ATTEMPT)
+        learned = (folder / RECORD).is_file()
+        epochs = sum(map(len, load_run(folder).history().values())) if learned else 0
+        old = read_json(path) if path.is_file() else {"epochs": None}
+        deaths = old["deaths"] + 1 if old["epochs"] == epochs else 0
+        if deaths >= _DEATHS:
+            raise RunError(
+                f"the process was killed {deaths} times in this trial after {epochs} epochs, maybe "
+                "for want of memory"
+            )
+        write_json(path, {"epochs": epochs, "deaths": deaths})
+
+    def _go_on(self, number: str, earlier: str | None, epochs: int) -> None:
+        """Lays an earlier rung's state where the training finds it, as if it had been killed."""
+        folder = self.plan.trial(number)
+        kept = self.plan.beside(earlier, KEPT) if earlier else folder / "nothing"
+        if folder.exists() or not kept.is_dir():
+            return
+        record = load_run(self.plan.trial(str(earlier))).record
+        record["settings"]["recipe"]["epochs"], record["status"] = epochs, "running"
+        record["subsets"] = {}
+        record.pop("metrics", None)
+        beside = folder.with_name(f".{number}")
+        shutil.rmtree(beside, ignore_errors=True)
+        _link_all(kept, beside / "checkpoint")
+        save_record(beside, record)
+        beside.rename(folder)
+
+
+def _goes_on(model: str, settings: Mapping[str, Any]) -> bool:
+    """Whether more epochs continue fewer: not where rates or phases depend on their number."""
+    fields = {k: settings[k] for k in ("schedule", "phases") if k in settings}
+    recipe = changed_recipe(entry(model), fields)
+    return recipe.schedule is None and not recipe.phases
+
+
+def _forget_models() -> None:
+    """Frees the last trial's net, which Keras and TensorFlow hold on to."""
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(policy)
+
+
+def _link_all(source: Path, target: Path) -> None:
+    """The files of a folder in another one, the same on disk where the system can."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        try:
+            (target / path.name).unlink(missing_ok=True)
+            (target / path.name).hardlink_to(path)
+        except OSError:
+            shutil.copy2(path, target / path.name)
+
+
+def reason(error: Exception) -> str:
+    """Why a trial failed, in a line.
+
+    Args:
+        error: as raised by the training.
+
+    Example:
+        >>> reason(MemoryError())
+        'out of memory (MemoryError)'
+    """
+    kind, lines = type(error).__name__, str(error).strip().splitlines()
+    first = lines[0][:300] if lines else ""
+    told = f"{kind} {error}".lower()
+    if any(word in told for word in _MEMORY):
+        return f"out of memory ({kind}{f': {first}' if first else ''})"
+    return first if isinstance(error, KfkdError) else f"{kind}: {first}"
+
+
+_MEMORY = (
+    "memoryerror",
+    "resourceexhausted",
+    "resource_exhausted",
+    "out of memory",
+    "oom when",
+    "dst tensor is not initialized",
+)
+"""Words by which TensorFlow, XLA and Python say that memory is full."""
+
+
+class Watcher(keras.callbacks.Callback):
+    """Shows where a trial is, and keeps its last state for Hyperband's next rung.
+
+    Args:
+        title: what is trained.
+        epochs: at the most.
+        folder: the run's.
+        keep: where the state is kept; None = not.
+        quiet: no progress.
+    """
+
+    def __init__(
+        self, title: str, epochs: int, folder: Path, keep: Path | None, quiet: bool
+    ) -> None:
+        super().__init__()
+        self.title, self.epochs, self.folder, self.keep = title, epochs, folder, keep
+        self.ticker = Ticker(quiet)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Shows the epoch, where someone watches."""
+        error = (logs or {}).get("val_rmse", float("nan"))
+        self.ticker.show(f"{self.title}: epoch {epoch + 1}/{self.epochs}, {error:.3f} px")
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Keeps the state of the last epoch."""
+        self.ticker.clear()
+        if self.keep is not None and (self.folder / "checkpoint").is_dir():
+            _link_all(self.folder / "checkpoint", self.keep)

@@ -1,0 +1,123 @@
+"""Test-time views: an image mirrored and zoomed, the predictions brought back and averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kfkd.errors import KfkdError
+from kfkd.lazy import cv2
+
+
+@dataclass(frozen=True)
+class Views:
+    """Ways to look at an image.
+
+    Args:
+        flip: whether its mirror image is looked at too; left and right are swapped back.
+        scales: zooms about the image's centre, 1 = as it is; below 1 the border is repeated.
+
+    Raises:
+        KfkdError: when there is no scale, or one outside 0.25 to 4.
+    """
+
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(self.scales))
+        fits = all(isinstance(s, int | float) and 0.25 <= s <= 4 for s in self.scales)
+        if not self.scales or not fits or not isinstance(self.flip, bool):
+            raise KfkdError(f"views want scales from 0.25 to 4, flip yes or no. Received: {self!r}")
+
+    def __len__(self) -> int:
+        return len(self.scales) * (1 + self.flip)
+
+    def config(self) -> dict[str, Any]:
+        """The views as plain data, for `views_from`."""
+        return {"flip": self.flip, "scales": list(self.scales)}
+
+    def predict(
+        self,
+        images: np.ndarray,
+        answer: Callable[[np.ndarray], np.ndarray],
+        mirror: Sequence[int] | None,
+    ) -> np.ndarray:
+        """The mean of what is predicted in every view.
+
+        Args:
+            images: uint8 (n, h, w, c).
+            answer: images → points (n, k, 3): x, y and their doubt in pixels, NaN = unknown.
+            mirror: for each point the index of the one it becomes in a mirror image; None = they
+                have no mirror images, and only one side is looked at.
+
+        Returns:
+            float32 (n, k, 3) in pixels; the doubt has the views' disagreement in it.
+        """
+        found = [
+            _seen(images, answer, scale, side)
+            for scale in self.scales
+            for side in ((None, mirror) if self.flip and mirror is not None else (None,))
+        ]
+        return found[0] if len(found) == 1 else _mean(np.stack(found))
+
+
+def _mean(found: np.ndarray) -> np.ndarray:
+    """Mean points of views (v, n, k, 3); their variances add to the variance between views."""
+    mean = found.mean(axis=0, dtype=np.float32)
+    known = np.nan_to_num(np.square(found[..., 2]).mean(axis=0))
+    mean[..., 2] = np.sqrt(known + found[..., :2].var(axis=0).mean(axis=-1))
+    return mean
+
+
+def views_from(config: Any) -> Views:
+    """The views that `config()` described, out of a JSON file.
+
+    Raises:
+        KfkdError: when it describes none.
+    """
+    if not isinstance(config, dict) or not set(config) <= {"flip", "scales"}:
+        raise KfkdError(f"views want flip and scales. Received: {config!r:.200}")
+    scales = config.get("scales", (1.0,))
+    if not isinstance(scales, list | tuple):
+        raise KfkdError(f"views want a list of scales. Received: {scales!r:.200}")
+    return Views(config.get("flip", False), tuple(scales))
+
+
+def _seen(
+    images: np.ndarray,
+    answer: Callable[[np.ndarray], np.ndarray],
+    scale: float,
+    mirror: Sequence[int] | None,
+) -> np.ndarray:
+    """Points (n, k, 3) in pixels of the images as they are, seen in one view of them."""
+    seen = images if scale == 1 else zoomed(images, scale)
+    points = answer(seen if mirror is None else np.ascontiguousarray(seen[:, :, ::-1]))
+    height, width = images.shape[1:3]
+    if mirror is not None:
+        points = points[:, list(mirror)].copy()
+        points[..., 0] = width - 1 - points[..., 0]
+    if scale == 1:
+        return points
+    centre = np.array([(width - 1) / 2, (height - 1) / 2, 0], np.float32)
+    return centre + (points - centre) / np.float32(scale)
+
+
+def zoomed(images: np.ndarray, scale: float) -> np.ndarray:
+    """Images zoomed about their centre, their outermost pixels repeated where they end.
+
+    Args:
+        images: uint8 (n, h, w, c).
+        scale: above 1 = nearer.
+    """
+    height, width = images.shape[1:3]
+    shift = [(1 - scale) * (width - 1) / 2, (1 - scale) * (height - 1) / 2]
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float64)
+    made = [
+        cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        for image in images
+    ]
+    return np.reshape(made, images.shape).astype(np.uint8)

@@ -1,0 +1,93 @@
+"""Ours: a small residual pyramid that answers with maps, told who labelled a face."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kfkd.codecs import Integral
+from kfkd.lazy import keras
+from kfkd.models.blocks import standardised
+from kfkd.models.plain import Shape
+from kfkd.registry import Recipe, register
+from kfkd.views import Views
+
+if TYPE_CHECKING:
+    from keras import Model
+
+_CODEC = Integral(stride=4, margin=1, map_share=0.2)
+
+
+@register(
+    family="pyramid",
+    subsets=("all",),
+    by_source=True,
+    params={19: 1_445_403},
+    recipe=Recipe(
+        loss="huber(2)",
+        optimizer="adamw",
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        batch_size=64,
+        epochs=120,
+        schedule="cosine",
+        ema=0.998,
+        augment="wide",
+        views=Views(flip=True),
+    ),
+    codec=_CODEC,
+    source="ours",
+)
+def pyramid(
+    outputs: int,
+    input_shape: Shape = (96, 96, 1),
+    widths: tuple[int, ...] = (24, 48, 96, 112),
+    depths: tuple[int, ...] = (0, 2, 3, 2),
+    decoder: tuple[int, ...] = (48, 96),
+) -> Model:
+    """A residual pyramid to a sixteenth and back to a quarter of the image, and a map a keypoint.
+
+    Args:
+        outputs: how many maps.
+        input_shape: (h, w, c), pixels 0–255; sides divisible by 16.
+        widths: filters at a half, a quarter, an eighth and a sixteenth of the image.
+        depths: residual blocks there, besides the convolution that halves.
+        decoder: filters on the way back, at a quarter and at an eighth.
+
+    Returns:
+        An uncompiled model whose outputs are (h / 4 + 2, w / 4 + 2, outputs): a cell more on every
+        side, as the codec wants.
+    """
+    layers = keras.layers
+    image = keras.Input(input_shape, name="image")
+    x, levels = standardised(image), []
+    for width, depth in zip(widths, depths, strict=True):
+        x = _conv(x, width, strides=2)
+        for _ in range(depth):
+            x = _block(x)
+        levels.append(x)
+    for width, lateral in zip(reversed(decoder), reversed(levels[1:-1]), strict=True):
+        x = layers.UpSampling2D(interpolation="bilinear")(_conv(x, width, kernel=1))
+        x = _block(layers.Add()([x, _conv(lateral, width, kernel=1, activation=None)]))
+    x = layers.ZeroPadding2D(_CODEC.margin)(x)
+    x = _conv(x, decoder[0])
+    # Float32 whatever the precision: the mean over a map needs more than bfloat16's eight bits.
+    x = layers.Conv2D(outputs, 1, dtype="float32", name="maps")(x)
+    return keras.Model(image, x, name="pyramid")
+
+
+def _conv(
+    x: Any, filters: int, kernel: int = 3, strides: int = 1, activation: str | None = "relu"
+) -> Any:
+    """Convolution without bias, batch normalisation, activation."""
+    layers = keras.layers
+    settings = {"use_bias": False, "kernel_initializer": "he_normal"}
+    x = layers.Conv2D(filters, kernel, strides=strides, padding="same", **settings)(x)
+    x = layers.BatchNormalization(momentum=0.97)(x)
+    return layers.Activation(activation)(x) if activation else x
+
+
+def _block(x: Any) -> Any:
+    """Two convolutions beside a short cut."""
+    filters = x.shape[-1]
+    y = _conv(_conv(x, filters), filters, activation=None)
+    return keras.layers.ReLU()(keras.layers.Add()([x, y]))

@@ -1,0 +1,80 @@
+"""Fitted ensembles as files: numbers and plain text in an .npz, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from kfkd.errors import KfkdError
+from kfkd.files import replacing
+from kfkd.submissions.boosting import Boosted, fit_boosting
+from kfkd.submissions.fitting import Cell, Ensemble
+from kfkd.submissions.panel import Panel
+from kfkd.submissions.rules import rule_from
+
+
+def save_ensemble(fitted: Ensemble, path: Path) -> None:
+    """Writes a fitted ensemble, whole or not at all.
+
+    Args:
+        fitted: the ensemble.
+        path: the .npz.
+    """
+    told = {"how": fitted.how, "names": fitted.names, "cells": [_told(c) for c in fitted.cells]}
+    arrays = {
+        f"{i}.{name}": array
+        for i, cell in enumerate(fitted.cells)
+        for name, array in cell.rule.arrays().items()
+    }
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, told=np.array(json.dumps(told)), **arrays)  # type: ignore[arg-type]
+
+
+def read_ensemble(path: str | Path, panel: Panel) -> Ensemble:
+    """Reads what `save_ensemble` wrote.
+
+    Args:
+        path: the .npz.
+        panel: the members' out-of-fold predictions: trees are not kept, they are grown anew.
+
+    Raises:
+        KfkdError: when the file is absent, broken or something else, or of other members.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            told = json.loads(str(stored["told"]))
+            arrays = {name: stored[name] for name in stored.files if name != "told"}
+        names = tuple(map(str, told["names"]))
+        if names != panel.names:
+            raise KfkdError(f"it was fitted on {', '.join(names)}, not {', '.join(panel.names)}")
+        cells = tuple(_cell(one, i, arrays, panel) for i, one in enumerate(told["cells"]))
+        fitted = Ensemble(str(told["how"]), names, cells)
+        for cell in cells:  # arrays of other shapes fail here rather than at the submission
+            fitted.predict(panel.predicted[:, :1], np.array([cell.source]))
+        return fitted
+    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile) as error:
+        raise KfkdError(f"{path} is no fitted ensemble of these members: {error}") from error
+
+
+def _told(cell: Cell) -> dict[str, Any]:
+    return {
+        "source": cell.source,
+        "points": cell.points,
+        "members": cell.members,
+        "fit": cell.fit,
+        "kind": cell.rule.kind,
+    }
+
+
+def _cell(told: dict[str, Any], number: int, arrays: dict[str, np.ndarray], panel: Panel) -> Cell:
+    points, members = (tuple(map(int, told[key])) for key in ("points", "members"))
+    own = {k.partition(".")[2]: v for k, v in arrays.items() if k.partition(".")[0] == str(number)}
+    place = (str(told["source"]), points, members, str(told["fit"]))
+    if told["kind"] == Boosted.kind:
+        rows = panel[panel.source == told["source"]].members(members).points(points)
+        return Cell(*place, fit_boosting(rows))
+    return Cell(*place, rule_from(str(told["kind"]), own))

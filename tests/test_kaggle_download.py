@@ -1,0 +1,83 @@
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import kfkd
+from kfkd.cli import main
+from kfkd.errors import KfkdError
+from kfkd.pipelines.synthetic import write_kaggle_folder
+
+
+class UnauthenticatedError(Exception):
+    pass
+
+
+class HTTPError(Exception):
+    def __init__(self, status):
+        super().__init__(f"{status} Client Error")
+        self.response = SimpleNamespace(status_code=status)
+
+
+@pytest.fixture
+def kagglehub(monkeypatch):
+    """A kagglehub that does what `.answer` says: a folder, or an error."""
+    module = SimpleNamespace(answer=None, asked=[])
+
+    def competition_download(handle):
+        module.asked.append(handle)
+        if isinstance(module.answer, Exception):
+            raise module.answer
+        return str(module.answer)
+
+    module.competition_download = competition_download
+    monkeypatch.setitem(sys.modules, "kagglehub", module)
+    return module
+
+
+def test_the_files_are_read_as_they_come(kagglehub, tmp_path):
+    write_kaggle_folder(tmp_path / "cache", 12, 4, seed=1)
+    kagglehub.answer = tmp_path / "cache"
+    folder = kfkd.download_data("kaggle", tmp_path / "data", quiet=True)
+    assert folder == tmp_path / "data" / "kaggle"
+    assert len(kfkd.load_faces("kaggle", folder)) == 12
+    assert kagglehub.asked == ["facial-keypoints-detection"]
+    kfkd.download_data("kaggle", tmp_path / "data", quiet=True)
+    assert len(kagglehub.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (
+            UnauthenticatedError("User is not authenticated"),
+            "no credentials were found; make",
+        ),
+        (HTTPError(401), "credentials were refused"),
+        (HTTPError(403), "accept the competition's rules"),
+        (ConnectionError("no route"), "check the network"),
+        (HTTPError(500), "HTTPError: 500 Client Error"),
+        (ValueError("unknown handle"), "ValueError: unknown handle"),
+    ],
+)
+def test_every_failure_says_what_to_do(kagglehub, tmp_path, capsys, error, advice):
+    kagglehub.answer = error
+    assert main(["data", "kaggle", "--out", str(tmp_path / "data")]) == 2
+    said = capsys.readouterr().err.strip()
+    assert advice in said
+    assert sum(line.startswith("kfkd: ") for line in said.splitlines()) == 1
+    assert not (tmp_path / "data" / "kaggle").exists()
+
+
+def test_without_kagglehub_it_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(KfkdError, match="pip install kagglehub"):
+        kfkd.download_data("kaggle", tmp_path, quiet=True)
+
+
+def test_an_empty_download_is_no_data(kagglehub, tmp_path):
+    (tmp_path / "cache").mkdir()
+    kagglehub.answer = tmp_path / "cache"
+    with pytest.raises(KfkdError, match="left no files"):
+        kfkd.download_data("kaggle", tmp_path / "data", quiet=True)
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,124 @@
+"""Every entry has a search space around what is published, and what it draws can be built."""
+
+from dataclasses import replace
+
+import pytest
+from keras_tuner import HyperParameters
+
+import kfkd
+from kfkd.catalogue import subset_outputs
+from kfkd.registry import entries, entry
+from kfkd.search_spaces import builder_options, search_space
+from kfkd.settings import chosen_mix
+from kfkd.tuning_checks import check_settings, space_facts
+from kfkd.tuning_plan import Plan
+from kfkd.tuning_text import space_text
+
+pytestmark = pytest.mark.usefixtures("keras_ready")
+
+HUB = ("mobilenet_v2_050", "mobilenet_v2_075", "inception_v2", "resnet_v2_50")
+"""Entries whose builders want a module of TF-Hub, and have no options to draw."""
+
+LARGE = ("lenet5", "vgg", "alexnet", "resnet50", "resnet_v2", "inception", "youtube", "unet_heat")
+NAMES = list(entries())
+
+
+def marked(name):
+    return pytest.param(name, marks=pytest.mark.slow) if name.startswith(LARGE) else name
+
+
+def declared(name):
+    hp = HyperParameters()
+    return hp, search_space(name)(hp)
+
+
+def plan_for(name, tmp_path):
+    return Plan(
+        **{"out": tmp_path, "model": name, "tuner": "random", "trials": 1, "epochs": 1, "seed": 0},
+        **{"factor": 3, "settings": {}, "space": search_space(name), "own_space": False},
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_spaces_defaults_are_the_published_settings(name, tmp_path):
+    found = entry(name)
+    hp, drawn = declared(name)
+    plan = plan_for(name, tmp_path)
+    check_settings(plan, plan.drawn(hp))
+    assert {"optimizer", "learning_rate", "batch_size", "loss", "augment"} <= set(drawn)
+    options = builder_options(found)
+    for key, value in drawn.pop("options", {}).items():
+        assert value == (list(options[key]) if isinstance(value, list) else options[key])
+    mix = drawn.pop("augment")
+    recipe, _, _ = chosen_mix(replace(found.recipe, **drawn), mix, None)
+    assert recipe == chosen_mix(found.recipe, "published", None)[0]
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in NAMES if name not in HUB])
+def test_what_a_space_draws_can_be_built(name, tmp_path):
+    found, plan = entry(name), plan_for(name, tmp_path)
+    hp, published = declared(name)
+    for number, parameter in enumerate(hp.space):
+        hp.values[parameter.name] = parameter.random_sample(number + 3)
+    drawn = plan.drawn(hp)
+    check_settings(plan, drawn)
+    assert drawn != published
+    height, width, channels = found.input_shape
+    shape = (96, 96, channels) if height * width > 96 * 96 * 3 else found.input_shape
+    outputs = subset_outputs(found, found.subsets[0])
+    model = kfkd.build(name, outputs, shape, **{**drawn["options"], **found.offline})
+    usual = {**dict(found.offline), **published.get("options", {})}
+    assert model.count_params() > 0 and set(drawn["options"]) <= {*builder_options(found), *usual}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "params"),
+    [
+        ("study_model_1", {"width": 0.5, "deeper": 1, "units": 64, "dropout": 0.0}, None),
+        ("imm58_cnn5", {"width": 2.0, "activation": "gelu", "dropout": 0.3}, None),
+        ("simple_cnn", {"units": 50}, 8 * 51 + 50 * (93 * 93 * 2 + 1)),
+    ],
+)
+def test_options_change_the_net(name, options, params):
+    found = entry(name)
+    outputs = subset_outputs(found, found.subsets[0])
+    model, usual = kfkd.build(name, outputs, **options), kfkd.build(name, outputs)
+    assert model.count_params() != usual.count_params()
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert ("Dropout" in kinds) == bool(options.get("dropout"))
+    if "deeper" in options:
+        count = [type(layer).__name__ for layer in usual.layers].count("Conv2D")
+        assert kinds.count("Conv2D") == 2 * count
+    if "activation" in options:
+        assert model.layers[2].activation.__name__ == "gelu"
+    if params:
+        assert sum(x.count_params() for x in model.layers[-2:]) == params
+
+
+def test_losses_are_in_pixels_whatever_the_codec():
+    choices = {name: dict_of(name, "loss")["values"] for name in ("study_model_1", "nose_cnn3")}
+    assert choices["study_model_1"] == ["mse", "mae", "huber(3)", "wing(10, 2)"]
+    assert choices["nose_cnn3"] == ["mse", "mae", "huber(0.0375)", "wing(0.125, 0.025)"]
+    assert dict_of("unet_small_68", "loss")["values"] == ["adaptive_wing", "mse", "weighted_mse"]
+
+
+def dict_of(name, setting):
+    return next(row for row in space_facts(declared(name)[0]) if row["name"] == setting)
+
+
+def test_backbones_are_fine_tuned_or_not():
+    hp, drawn = declared("mobilenet_v2_050")
+    assert drawn["phases"] == entry("mobilenet_v2_050").recipe.phases
+    hp.values["fine_tune"] = 20
+    head, whole = search_space("mobilenet_v2_050")(hp)["phases"]
+    assert (head.unfreeze, whole.unfreeze, whole.learning_rate) == (0, 20, pytest.approx(1e-4))
+    hp, _ = declared("vgg16_transfer")
+    hp.values["fine_tune"] = 0
+    assert [phase.unfreeze for phase in search_space("vgg16_transfer")(hp)["phases"]] == [0]
+
+
+def test_a_space_as_text():
+    lines = space_text(space_facts(declared("study_model_1")[0])).splitlines()
+    assert lines[0].split() == ["varied", "published", "values"]
+    [rate] = [line for line in lines if line.startswith("learning_rate")]
+    assert "0.001" in rate and "0.0001 to 0.01, log" in rate

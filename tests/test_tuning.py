@@ -1,0 +1,544 @@
+"""Searches: nothing is repeated after a kill, bad trials are passed over, all is written down."""
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from keras_tuner import HyperParameters
+
+import kfkd
+from kfkd.cli import main, parser
+from kfkd.errors import KfkdError, RunError, UnknownName
+from kfkd.pipelines.splits import grouped_split
+from kfkd.pipelines.synthetic import synthetic_faces
+from kfkd.runs import load_run
+from kfkd.skeletons import IBUG_68
+from kfkd.tuning import tune
+from kfkd.tuning_command import fixed_settings
+from kfkd.tuning_oracles import FAILURES, grid_size
+from kfkd.tuning_pictures import trials_picture
+from kfkd.tuning_plan import FILES, Plan, tuner_called
+from kfkd.tuning_scores import chosen_objective, score_of
+from kfkd.tuning_trials import BadTrial, Trials, Watcher, reason
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+TUNERS = {
+    "random": {"trials": 6},
+    "bayesian": {"trials": 4},
+    "hyperband": {"epochs": 4, "factor": 2},
+    "grid": {},
+}
+
+CHILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import conftest, kfkd, kfkd.trainer
+from kfkd.pipelines.synthetic import synthetic_faces
+from kfkd.registry import entries
+entries()
+conftest.register_tiny_zoo()
+kfkd.trainer.draw_run = lambda *arguments: None
+def space(hp):
+    return {"learning_rate": hp.Float("learning_rate", 0.001, 0.1, default=0.02)}
+found = kfkd.tune("tiny", synthetic_faces(60, seed=1), trials=4, epochs=1, space=space,
+                  subsets="dense", out=sys.argv[2])
+print(*[row["trial"] + ":" + str(row["score"]) for row in found.ranked])
+"""
+
+
+def space(hp):
+    """A small space of a user's own, with a setting that depends on another."""
+    drawn = {"learning_rate": hp.Choice("learning_rate", [0.02, 0.01, 0.005])}
+    drawn["optimizer"] = hp.Choice("optimizer", ["adam", "sgd"])
+    with hp.conditional_scope("optimizer", ["adam"]):
+        drawn["batch_size"] = hp.Choice("batch_size", [32, 16])
+    return drawn
+
+
+ASKED = {"space": space, "subsets": "dense", "epochs": 1, "quiet": True}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def calm(tiny_zoo):
+    """Drawing each run takes longer than its training; and under pytest stderr is no command's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+        yield
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return synthetic_faces(60, seed=1)
+
+
+@pytest.fixture(scope="module")
+def done(faces, tmp_path_factory):
+    """A random search of two trials."""
+    out = tmp_path_factory.mktemp("done") / "search"
+    return tune("tiny", faces, out=out, trials=2, **ASKED)
+
+
+@pytest.fixture
+def imagined(monkeypatch):
+    """Trials that take no time: their score follows from their settings; the calls are kept."""
+    calls, kills = [], []
+
+    def train(name, faces, *, out, callbacks, quiet, **settings):
+        asked = {k: v for k, v in settings.items() if k not in ("options", "precision", "seed")}
+        calls.append((Path(out).name, asked))
+        if kills and len(calls) == kills[0]:
+            kills.pop(0)
+            raise KeyboardInterrupt
+        Path(out).mkdir(parents=True, exist_ok=True)
+        score = 100 * settings["learning_rate"] + 1 / settings["epochs"]
+        scores = {"model": {"all": score}, "mean_face": {"all": 4.0}}
+        return SimpleNamespace(folder=out, metrics=scores)
+
+    monkeypatch.setattr("kfkd.tuning_trials.train", train)
+    monkeypatch.setattr("kfkd.tuning_trials._forget_models", lambda: None)
+    monkeypatch.setattr("kfkd.tuning_results.save_figure", lambda *arguments: None)
+    monkeypatch.setattr("kfkd.tuning_pictures.trials_picture", lambda *arguments: None)
+    return SimpleNamespace(calls=calls, kills=kills)
+
+
+# What a search leaves
+
+
+def test_a_search_leaves_runs_a_table_results_and_a_picture(done):
+    assert {p.name for p in done.out.iterdir()} == {"trials", "search", *FILES}
+    assert [row["trial"] for row in done.trials] == ["0", "1"]
+    assert done.facts["finished"] and done.facts["objective"] == "all"
+    for row in done.trials:
+        run = load_run(done.out / row["folder"])
+        assert run.finished and row["status"] == "finished"
+        assert score_of(run.metrics, "all") == (row["score"], row["mean_face"])
+    plain = json.loads(json.dumps(done.as_dict()))
+    assert json.loads((done.out / "results.json").read_text()) == plain
+    assert (done.out / "table.md").read_text() == str(done)
+    assert (done.out / "trials.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trials_have_what_was_drawn_and_share_the_split(done):
+    records = [load_run(done.out / row["folder"]).record for row in done.trials]
+    first, second = (row["values"] for row in done.trials)
+    assert first == {"learning_rate": 0.02, "optimizer": "adam", "batch_size": 32} != second
+    for row, record in zip(done.trials, records, strict=True):
+        recipe = record["settings"]["recipe"]
+        assert {key: recipe[key] for key in row["values"]} == row["values"]
+        assert record["settings"]["seed"] == 0 and recipe["epochs"] == 1
+    assert records[0]["split"] == records[1]["split"]
+    assert records[0]["mean_face"] == records[1]["mean_face"]
+
+
+def test_the_best_trial_is_a_run(done, faces):
+    assert done.best.folder == done.out / done.ranked[0]["folder"]
+    assert done.ranked[0]["score"] == min(row["score"] for row in done.trials)
+    assert np.isfinite(done.best.predict(faces.images, subset="dense")[:, 0]).all()
+    assert kfkd.evaluate(done.best, faces).model["all"] == done.ranked[0]["score"]
+
+
+def test_the_table_and_the_picture_show_each_trial(done):
+    text = done.table()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 4 and "learning_rate" in lines[0]
+    for told in ("`tiny` on 60 rows", "random", "held-out images", "mean face", "defaults"):
+        assert told in text
+    assert "space=space" in done.facts["command"]
+    figure = trials_picture(done)
+    figure.canvas.draw()
+    varied = {f["name"] for f in done.facts["space"]}
+    assert {axes.get_title() for axes in figure.axes[1:]} <= varied
+
+
+def test_a_finished_search_is_returned_and_trains_nothing(done, faces, imagined):
+    again = tune("tiny", faces, out=done.out, trials=2, **ASKED)
+    assert again.as_dict() == done.as_dict() and not imagined.calls
+    fewer = tune("tiny", faces, out=done.out, trials=1, **ASKED)
+    assert len(fewer.trials) == 2 and not imagined.calls
+
+
+# Going on
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_a_killed_search_goes_on_and_repeats_nothing(faces, imagined, tmp_path, tuner):
+    asked = {**ASKED, "tuner": tuner, **TUNERS[tuner]}
+    undisturbed = tune("tiny", faces, out=tmp_path / "undisturbed", **asked)
+    wanted = list(imagined.calls)
+    assert len(wanted) == len(undisturbed.trials) >= 4
+    imagined.calls.clear()
+    imagined.kills[:] = [1, 3, len(wanted) + 2]
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            tune("tiny", faces, out=tmp_path / "killed", **asked)
+    assert not json.loads((tmp_path / "killed" / "results.json").read_text())["facts"]["finished"]
+    found = tune("tiny", faces, out=tmp_path / "killed", **asked)
+    calls = imagined.calls
+    assert len(calls) == len(wanted) + 3, "each kill costs the trial that it hit, and no other"
+    assert [c for i, c in enumerate(calls) if i not in (0, 2, len(wanted) + 1)] == wanted
+    scores = [[row["score"] for row in search.trials] for search in (found, undisturbed)]
+    assert scores[0] == scores[1]
+
+
+def test_a_killed_trial_goes_on_from_its_last_epoch(faces, tmp_path, monkeypatch):
+    asked = {**ASKED, "epochs": 3, "trials": 1}
+    seen, real = [], Watcher.on_epoch_end
+
+    def killing(self, epoch, logs=None):
+        seen.append(epoch)
+        real(self, epoch, logs)
+        if seen == [0, 1]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watcher, "on_epoch_end", killing)
+    with pytest.raises(KeyboardInterrupt):
+        tune("tiny", faces, out=tmp_path / "search", **asked)
+    found = tune("tiny", faces, out=tmp_path / "search", **asked)
+    assert seen == [0, 1, 1, 2], "the killed epoch again, and no earlier one"
+    settings = {"learning_rate": 0.02, "optimizer": "adam", "batch_size": 32, "epochs": 3}
+    direct = kfkd.train(
+        "tiny", faces, subsets="dense", out=tmp_path / "run", quiet=True, **settings
+    )
+    np.testing.assert_array_equal(found.best.predict(faces.images), direct.predict(faces.images))
+
+
+def test_more_trials_may_be_asked_for(faces, imagined, tmp_path):
+    for trials in (2, 5):
+        found = tune("tiny", faces, out=tmp_path / "search", trials=trials, **ASKED)
+        assert len(found.trials) == trials == len(imagined.calls)
+    assert len({json.dumps(asked, sort_keys=True) for _, asked in imagined.calls}) == 5
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"epochs": 2}, "epochs: received 2, it has 1"),
+        ({"tuner": "grid"}, "tuner"),
+        ({"seed": 1}, "seed"),
+        ({"precision": "mixed_bfloat16"}, "settings"),
+        ({"space": lambda hp: {"learning_rate": hp.Float("learning_rate", 0.1, 1)}}, "space"),
+    ],
+)
+def test_another_search_in_the_same_folder_is_refused(done, faces, asked, message):
+    with pytest.raises(RunError, match=message):
+        tune("tiny", faces, out=done.out, trials=2, **{**ASKED, **asked})
+
+
+def test_a_folder_of_something_else_is_left_alone(faces, tmp_path):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(KfkdError, match=r"thesis\.txt"):
+        tune("tiny", faces, out=tmp_path, **ASKED)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+# Bad trials
+
+
+def test_a_diverged_trial_is_recorded_and_passed_over(faces, tmp_path):
+    def wild(hp):
+        return {"learning_rate": hp.Choice("learning_rate", [1e30, 0.02])}
+
+    found = tune("tiny", faces, tuner="grid", out=tmp_path / "s", **{**ASKED, "space": wild})
+    assert [row["status"] for row in found.trials] == ["failed", "finished"]
+    assert "a smaller learning_rate" in found.trials[0]["reason"]
+    assert found.best.folder.name == found.trials[1]["trial"]
+    assert "Failed and passed over" in found.table() and found.facts["finished"]
+    trials_picture(found).canvas.draw()
+
+
+def test_failures_in_a_row_end_the_search_with_the_first_reason(faces, tmp_path, monkeypatch):
+    calls = []
+
+    def train(*arguments, **settings):
+        calls.append(settings)
+        raise MemoryError(f"number {len(calls)}")
+
+    monkeypatch.setattr("kfkd.tuning_trials.train", train)
+    monkeypatch.setattr("kfkd.tuning_trials._forget_models", lambda: None)
+    asked = {**ASKED, "trials": 20, "out": tmp_path / "search", "space": None}
+    with pytest.raises(RunError, match=rf"{FAILURES} trials in a row .* out of memory .*number 1"):
+        tune("simple_cnn", faces, **asked)
+    assert len(calls) == FAILURES
+    with pytest.raises(RunError, match="in a row"):
+        tune("simple_cnn", faces, **asked)
+    assert len(calls) == 2 * FAILURES, "called again, it tries others"
+
+
+def test_reasons_name_memory_whatever_it_is_called():
+    import tensorflow as tf
+
+    oom = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nhint: …")
+    assert reason(oom) == "out of memory (ResourceExhaustedError: OOM when allocating tensor)"
+    xla = type("XlaRuntimeError", (RuntimeError,), {})("RESOURCE_EXHAUSTED: 9 GiB")
+    assert reason(xla).startswith("out of memory (XlaRuntimeError: RESOURCE")
+    assert reason(RunError("the loss of epoch 1 is nan")) == "the loss of epoch 1 is nan"
+    assert reason(ZeroDivisionError("by zero")) == "ZeroDivisionError: by zero"
+
+
+def plan_of(out, **changed):
+    usual = {"trials": 3, "epochs": 2, "factor": 2, "seed": 0, "space": space, "own_space": True}
+    fixed = {"subsets": "dense", "precision": "float32"}
+    given = {**usual, "settings": fixed, "objective": "all", **changed}
+    return Plan(out=out, model="tiny", **{"tuner": "random", **given})
+
+
+@pytest.mark.parametrize(
+    ("left", "fails"),
+    [
+        ({"epochs": 0, "deaths": 0}, False),
+        ({"epochs": 0, "deaths": 1}, True),
+        ({"epochs": 3, "deaths": 1}, False),
+    ],
+)
+def test_a_trial_that_kills_the_process_twice_is_passed_over(
+    faces, imagined, tmp_path, left, fails
+):
+    """A system that lacks memory kills without a word: only a file tells."""
+    trials, hp = Trials(plan_of(tmp_path), faces, True), HyperParameters()
+    space(hp)
+    attempt = tmp_path / "search" / "trial_7" / "attempt.json"
+    attempt.parent.mkdir(parents=True)
+    attempt.write_text(json.dumps(left))
+    if fails:
+        with pytest.raises(BadTrial, match="killed 2 times"):
+            trials.run("7", hp)
+    else:
+        trials.run("7", hp)
+    assert len(imagined.calls) == (not fails)
+    assert not attempt.exists()
+
+
+# Tuners
+
+
+def test_hyperbands_rungs_go_on_and_end_as_if_trained_at_once(faces, tmp_path):
+    trials = Trials(plan_of(tmp_path, tuner="hyperband"), faces, True)
+    hp = HyperParameters()
+    space(hp)
+    hp.values |= {"tuner/epochs": 1}
+    trials.run("0", hp)
+    kept = tmp_path / "search" / "trial_0" / "checkpoint"
+    assert [path.name for path in kept.glob("dense.npz")] == ["dense.npz"]
+    hp.values |= {"tuner/epochs": 2, "tuner/trial_id": "0"}
+    score = trials.run("1", hp)
+    went_on = load_run(tmp_path / "trials" / "1")
+    seconds = [[row["seconds"] for row in load_run(tmp_path / "trials" / n).history()["dense"]]
+               for n in ("0", "1")]  # fmt: skip
+    assert seconds[1][0] == seconds[0][0], "the first epoch is the earlier trial's"
+    drawn = {key: value for key, value in hp.values.items() if not key.startswith("tuner/")}
+    settings = {"subsets": "dense", "epochs": 2, "quiet": True, **drawn}
+    direct = kfkd.train("tiny", faces, out=tmp_path / "direct", **settings)
+    assert direct.metrics == went_on.metrics and direct.metrics["model"]["all"] == score
+    np.testing.assert_array_equal(direct.predict(faces.images), went_on.predict(faces.images))
+
+
+def test_hyperband_asks_for_more_epochs_of_the_best(faces, imagined, tmp_path):
+    asked = {**ASKED, "tuner": "Hyperband", "epochs": 4, "factor": 2}
+    found = tune("tiny", faces, out=tmp_path / "search", **asked)
+    assert found.facts["tuner"] == "hyperband"
+    assert found.facts["planned"] >= len(found.trials)
+    by_number = {row["trial"]: row for row in found.trials}
+    later = [row for row in found.trials if row["from"]]
+    assert later and all(row["epochs"] > by_number[row["from"]]["epochs"] for row in later)
+    assert all(row["values"] == by_number[row["from"]]["values"] for row in later)
+    assert not list((tmp_path / "search" / "search").glob("trial_*/checkpoint"))
+
+
+def test_a_grid_has_every_combination_once(faces, imagined, tmp_path):
+    found = tune("tiny", faces, tuner="grid", out=tmp_path / "search", **ASKED)
+    drawn = [tuple(sorted(row["values"].items())) for row in found.trials]
+    assert len(drawn) == len(set(drawn)) == 3 * (2 + 1)
+    hp = HyperParameters()
+    space(hp)
+    assert grid_size(hp) == 12
+    with pytest.raises(KfkdError, match=r"combinations; set how many trials"):
+        tune("simple_cnn", faces, tuner="grid", out=tmp_path / "large", quiet=True)
+
+
+def test_bayesian_optimisation_never_repeats_a_trial(faces, imagined, tmp_path):
+    found = tune("tiny", faces, tuner="bayesian", trials=6, out=tmp_path / "s", **ASKED)
+    drawn = [tuple(sorted(row["values"].items())) for row in found.trials]
+    assert len(set(drawn)) == len(drawn) == 6
+
+
+def test_a_seed_gives_the_same_search(faces, imagined, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        tune("simple_cnn", faces, out=tmp_path / name, trials=3, seed=seed, quiet=True, epochs=1,
+             subsets="dense", augment="none")  # fmt: skip
+    first, second, third = (imagined.calls[i : i + 3] for i in (0, 3, 6))
+    assert first == second != third
+    assert {settings["augment"] for _, settings in first} == {"none"}
+
+
+@pytest.mark.slow
+def test_processes_share_a_search(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    here = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    words = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path / "search")]
+    processes = [
+        subprocess.Popen(
+            words,
+            env={**os.environ, **here, "KERASTUNER_TUNER_ID": name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("chief", "first", "second")
+    ]
+    told = [process.communicate(timeout=400) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], told
+    assert told[0][0] == told[1][0] == told[2][0] != ""
+    results = json.loads((tmp_path / "search" / "results.json").read_text())
+    assert results["facts"]["finished"]
+    assert [row["status"] for row in results["trials"]] == ["finished"] * 4
+    assert {row["by"] for row in results["trials"]} <= {"first", "second"}
+
+
+# Spaces
+
+
+def test_an_entrys_space_is_fixed_where_the_caller_says_so(faces, imagined, tmp_path):
+    fixed = {"batch_size": 8, "loss": "mae", "options": {"units": 10, "width": 0.5}}
+    found = tune("simple_cnn", faces, trials=3, epochs=1, subsets="dense", quiet=True,
+                 out=tmp_path / "search", **fixed)  # fmt: skip
+    names = {row["name"] for row in found.facts["space"]}
+    assert names == {"optimizer", "learning_rate", "augment", "deeper", "dropout", "activation"}
+    assert {s["batch_size"] for _, s in imagined.calls} == {8}
+    words = shlex.split(Plan.command(
+        replace(plan_of(tmp_path), own_space=False, settings={**fixed, "precision": "float32"}),
+        "here",
+    ))  # fmt: skip
+    given = parser().parse_args(words[1:])
+    assert fixed_settings("simple_cnn", given.fix) == fixed
+
+
+def test_own_models_are_searched_by_their_options(own_zoo_entry):
+    from kfkd.search_spaces import search_space
+
+    hp = HyperParameters()
+    drawn = search_space(own_zoo_entry)(hp)
+    assert drawn["options"] == {"width": 1.0, "units": 7, "widths": [4, 8], "depths": [0, 1]}
+    hp.values |= {"width": 1.5, "deeper": 2}
+    assert search_space(own_zoo_entry)(hp)["options"]["widths"] == [6, 12]
+    assert search_space(own_zoo_entry)(hp)["options"]["depths"] == [0, 3]
+
+
+@pytest.fixture
+def own_zoo_entry(monkeypatch):
+    from kfkd import registry
+
+    monkeypatch.setattr(registry, "_ENTRIES", registry.entries())
+
+    @kfkd.register
+    def my_net(outputs, input_shape=(96, 96, 1), width=1.0, units=7, widths=(4, 8), depths=(0, 1)):
+        return None
+
+    return "my_net"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"tuner": "bayes"}, "bayesian"),
+        ({"trials": 0}, "trials wants a whole number from 1"),
+        ({"epochs": 0}, "epochs wants"),
+        ({"factor": 1}, "factor wants a whole number from 2"),
+        ({"validation": 0}, "held-out"),
+        ({"objective": "kaggle_rmsee"}, "no objective of this search"),
+        ({"objective": "kaggle_rmse"}, "no objective of this search"),
+        ({"objective": "nme"}, "no objective"),
+        ({"batch_sise": 3}, "batch_size"),
+        ({"loss": "mze"}, "mse"),
+        ({"callbacks": []}, "tune sets name, callbacks"),
+        ({"options": 3}, "options want"),
+        ({"options": {"depth": 3}}, "no option of tiny"),
+        ({"learning_rate": 0.1}, "set already: learning_rate"),
+        ({"tuner": "hyperband", "space": lambda hp: {"epochs": hp.Int("e", 1, 2)}}, "epochs"),
+        ({"space": lambda hp: [hp.Int("e", 1, 2)]}, "a space returns settings"),
+        ({"space": lambda hp: {}}, "nothing is varied"),
+        ({"augment": lambda *a: a}, "functions have no name"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_trained(faces, tmp_path, asked, message):
+    with pytest.raises(KfkdError, match=message):
+        tune("tiny", faces, **{**ASKED, "out": tmp_path / "x", **asked})
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(UnknownName, match="tiny"):
+        tune("tinny", faces, out=tmp_path / "x")
+
+
+def test_half_an_address_is_refused(faces, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    with pytest.raises(KfkdError, match=r"KERASTUNER_TUNER_ID, .*KERASTUNER_ORACLE_IP only"):
+        tune("tiny", faces, out=tmp_path / "x", **ASKED)
+
+
+# Objectives
+
+
+def test_the_usual_objective_is_the_data_sets_own(faces):
+    sides = [faces[rows] for rows in grouped_split(faces, 0.2, 0)]
+    assert chosen_objective(None, *sides, ["dense", "sparse"]) == "kaggle_rmse"
+    assert chosen_objective(None, *sides, ["dense"]) == "all"
+    assert chosen_objective("sparse", *sides, ["all"]) == "sparse"
+    points = np.random.default_rng(0).uniform(0, 96, (len(faces), 68, 2)).astype(np.float32)
+    ibug = replace(faces, keypoints=points, skeleton=IBUG_68)
+    sides = [ibug[rows] for rows in grouped_split(ibug, 0.2, 0)]
+    assert chosen_objective(None, *sides, ["all"]) == "nme"
+    assert chosen_objective("pixel_mae", *sides, ["all"]) == "pixel_mae"
+    for wrong in ("auc", "kaggle_rmse"):
+        with pytest.raises(UnknownName, match="no objective of this search"):
+            chosen_objective(wrong, *sides, ["all"])
+
+
+def test_tuners_by_either_name():
+    assert tuner_called("BayesianOptimization") == tuner_called("bayesian") == "bayesian"
+    assert tuner_called("GridSearch") == "grid"
+
+
+# Command line
+
+
+def test_command_line(done, monkeypatch, capsys, tmp_path):
+    asked = {}
+    monkeypatch.setattr("kfkd.tuning_command.verb", lambda *a, **k: asked.update(k) or done)
+    words = ["tune", "lenet5", "--tuner", "hyperband", "--out", str(tmp_path), "--epochs", "9"]
+    assert main([*words, "--fix", "batch_size=64", "units=60", "augment=none"]) == 0
+    assert capsys.readouterr().out == done.table().rstrip() + "\n"
+    assert (asked["tuner"], asked["epochs"], asked["trials"]) == ("hyperband", 9, None)
+    assert (asked["batch_size"], asked["augment"]) == (64, "none")
+    assert asked["options"] == {"units": 60}
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["best"] == done.ranked[0]["trial"]
+    assert main([*words, "--fix", "batch_size"]) == 2
+    assert "KEY=VALUE" in capsys.readouterr().err
+
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kfkd.tuning_command.verb", interrupt)
+    assert main(words) == 130
+    assert "run the same command again to go on" in capsys.readouterr().err
+
+
+def test_the_command_lists_what_would_be_varied(capsys):
+    assert main(["tune", "vgg_condensed", "--list", "--fix", "units=64"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = {line.split()[0] for line in lines[2:]}
+    assert names >= {"optimizer", "batch_size", "width", "deeper", "dropout", "activation"}
+    assert "units" not in names
+    assert main(["tune", "vgg_condensed", "--list", "--json"]) == 0
+    [row] = [r for r in json.loads(capsys.readouterr().out) if r["name"] == "learning_rate"]
+    assert (row["min_value"], row["max_value"], row["default"]) == (1e-4, 1e-2, 1e-3)
