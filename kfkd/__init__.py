@@ -28,6 +28,7 @@ _HOME = {
     "list_data": "kfkd.datasets",
     "download_data": "kfkd.datasets",
     "explore": "kfkd.exploring",
+    "export": "kfkd.exporting",
     "resume": "kfkd.training",
     "compare": "kfkd.comparing",
     "cross_validate": "kfkd.folding",
@@ -58,6 +59,7 @@ __all__ = [
     "ensemble",
     "evaluate",
     "explore",
+    "export",
     "features_figure",
     "filters_figure",
     "ladder",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from kfkd.ensembling import ensemble
     from kfkd.evaluation import evaluate
     from kfkd.exploring import explore
+    from kfkd.exporting import export
     from kfkd.folding import cross_validate
     from kfkd.laddering import ladder
     from kfkd.packing import pack

@@ -10,8 +10,8 @@ from typing import Any
 from kfkd.analysis_bins import face_properties, quarters
 from kfkd.analysis_measures import Errors, by_keypoint, errors_of, percentiles_of, tail_of
 from kfkd.analysis_rows import Predicted, predicted_rows
-from kfkd.calibration import Calibration, fit_calibration
-from kfkd.doubts import DoubtScores, score_doubt, sources_told
+from kfkd.calibration import Calibration
+from kfkd.doubts import DoubtScores, fit_to_run, score_doubt
 from kfkd.errors import KfkdError, RunError
 from kfkd.evaluation import Scores, score_faces
 from kfkd.files import write_json, write_text
@@ -156,12 +156,12 @@ def _analysis(
 
 def _doubt(runs: Sequence[Run], seen: Predicted) -> tuple[Calibration | None, DoubtScores | None]:
     """What the doubt is worth on these faces, and its scores."""
-    faces, distances = seen.faces, point_distances(seen.faces.keypoints, seen.points)
-    source = sources_told(runs[0], faces)
-    fitted = fit_calibration(distances, seen.doubt, faces.images.shape[2], source)
+    faces = seen.faces
+    fitted = fit_to_run(runs[0], faces, seen.points, seen.doubt)
     if fitted is None:
         return None, None
     own = runs[0].calibration if len(runs) == 1 else None
+    distances = point_distances(faces.keypoints, seen.points)
     return fitted, score_doubt(fitted, distances, seen.doubt, faces.source, own)
 
 

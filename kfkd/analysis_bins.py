@@ -139,5 +139,6 @@ def _off_centre(truth: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     known = ~np.isnan(truth)
     lowest = np.where(known, truth, np.inf).min(axis=1)
     highest = np.where(known, truth, -np.inf).max(axis=1)
-    middle = np.where(np.isfinite(lowest), (lowest + highest) / 2, np.nan)
+    with np.errstate(invalid="ignore"):
+        middle = (lowest + highest) / 2  # infinite - infinite = NaN, where nothing is labelled
     return np.linalg.norm(middle - (np.array(size[::-1]) - 1) / 2, axis=1)

@@ -120,6 +120,7 @@ def error_curves(errors: Errors, faces: FaceSet, title: str) -> Figure:
     """
     figure = new_figure(10.5, 4.4, layout="constrained")
     left, right = figure.subplots(1, 2)
+    curves: dict[str, tuple[np.ndarray, dict[str, Any]]]
     curves = {"mean face": (errors.flat, {"color": REFERENCE, "ls": "--"})}
     names = sources_of(faces)
     for number, name in enumerate(names if len(names) > 1 else ()):

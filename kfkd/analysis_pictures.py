@@ -83,5 +83,5 @@ def worst_sheet(found: Analysis, seen: Predicted) -> Figure:
     )
     names = ("label", "prediction")
     return face_sheet(
-        faces.images[rows], truth, points, titles, title=title, names=names, joined=True
+        np.asarray(faces.images[rows]), truth, points, titles, title=title, names=names, joined=True
     )

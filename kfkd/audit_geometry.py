@@ -20,6 +20,9 @@ USUAL = 4.0
 OUTSIDE = 0.02
 """Share of the image's width that a label may lie beyond its border."""
 
+ABOVE = 0.02
+"""Share of the image's width from which a point of the mouth is above the nose."""
+
 _RARE = 0.01
 """Share of the rows above which labels outside are the way of the data, as in crops of photos."""
 
@@ -41,7 +44,7 @@ def unusual_findings(faces: FaceSet) -> list[Finding]:
     Args:
         faces: the set.
     """
-    found = {}
+    found: dict[int, Finding] = {}
     for one in outliers(faces, _UNUSUAL):
         strength = one["deviations"] / _UNUSUAL
         if strength >= 1:
@@ -172,11 +175,15 @@ def _upside_down(faces: FaceSet) -> Iterator[Finding]:
     for row in np.flatnonzero(line[:, 0] <= 0).tolist():
         yield Finding(row, "geometry", 2.0, "eyes exchanged, or the face upside down", ends)
     down = np.stack([-line[:, 1], line[:, 0]], axis=1)
-    nose, mouth = (_middle(labels[:, list(groups[part])]) for part in ("nose", "mouth"))
-    height = ((mouth - nose) * down).sum(axis=1)
-    for row in np.flatnonzero((height <= 0) & (line[:, 0] > 0)).tolist():
-        points = (*groups["nose"], *groups["mouth"])
-        yield Finding(row, "geometry", 2.0, "mouth above the nose", points)
+    down /= np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-9)
+    mouth = list(groups["mouth"])
+    nose = _middle(labels[:, list(groups["nose"])])
+    below = np.einsum("npc,nc->np", labels[:, mouth] - nose[:, None], down)
+    wrong = (below < -ABOVE * faces.images.shape[2]) & (line[:, [0]] > 0)
+    for row in np.flatnonzero(wrong.any(axis=1)).tolist():
+        points = [mouth[i] for i in np.flatnonzero(wrong[row])]
+        reason = f"{faces.skeleton.points[points[0]]} above the nose"
+        yield Finding(row, "geometry", 2.0, reason, (*groups["nose"], *points))
 
 
 def _middle(points: np.ndarray) -> np.ndarray:

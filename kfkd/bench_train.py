@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kfkd.augment import Mix
+from kfkd.bench_matrix import matrix_rate
 from kfkd.determinism import device_name, one_op_at_a_time
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.faces import FaceSet
@@ -72,58 +72,33 @@ def bench_train(
     subset = found.subsets[0] if subset is None else subset
     size = found.recipe.batch_size if batch_size is None else batch_size
     _check(size, rounds, 1 if steps is None else steps, precision)
-    recipe, chosen, _ = chosen_mix(found.recipe, augment, None)
-    if chosen and chosen.frame.size is not None:
-        raise KfkdError(f"training wants a mix that keeps the images' size. Received: {chosen}")
+    chosen = _drawn_mix(found, augment)
     one_op_at_a_time()
     faces = _noise(found, max(512, 4 * size))
     model = compiled_entry(found, faces, precision, subset, options)
-    bound = None if recipe.copies or not chosen else chosen.bind(faces.skeleton)
+    bound = chosen.bind(faces.skeleton) if chosen else None
     times = _step_times(model, (found, faces, subset, size, bound), rounds, steps, quiet)
     say("measuring products of large matrices", quiet)
-    matrix = matrix_rate(precision.removeprefix("mixed_"))
-    cost = gflops(model)
-    whole = None if cost is None else _FORWARD * cost
-    facts = {
+    figures = _figures(times, size, gflops(model), matrix_rate(precision.removeprefix("mixed_")))
+    return {
+        **figures,
         "backend": keras.config.backend(),
         "device": device_name(),
         "model": name,
         "subset": subset,
         "precision": precision,
-        "augment": str(chosen.name or chosen) if bound else "none",
+        "augment": str(chosen.name or chosen) if chosen else "none",
         "batch_size": size,
         "rounds": rounds,
     }
-    return {**_figures(times, size, whole, matrix), **facts}
 
 
-def matrix_rate(dtype: str, seconds: float = 0.1) -> float:
-    """How many operations a second the device does on products of large square matrices.
-
-    Args:
-        dtype: "float32", "bfloat16" or "float16".
-        seconds: matrices grow until one product takes as long, or has 8,192 rows.
-
-    Returns:
-        Floating-point operations a second, the best of all sizes.
-    """
-    best, side, took = 0.0, 512, 0.0
-    while side < 8192 and took < seconds:
-        side *= 2
-        drawn = np.random.default_rng(side).uniform(-1, 1, (side, side))
-        one = keras.ops.cast(keras.ops.convert_to_tensor(drawn.astype(np.float32)), dtype)
-        took = min(_product_time(one, times) for times in (1, 1, 4, 4))
-        best = max(best, 2 * side**3 / took)
-    return best
-
-
-def _product_time(one: Any, times: int) -> float:
-    began = time.perf_counter()
-    found = one
-    for _ in range(times):
-        found = keras.ops.matmul(one, one)
-    keras.ops.convert_to_numpy(found[0, 0])  # waits for the device, which works in order
-    return (time.perf_counter() - began) / times
+def _drawn_mix(found: Entry, augment: str | Mix | None) -> Mix | None:
+    """The mix that goes over every batch; fixed copies are made beforehand."""
+    recipe, chosen, _ = chosen_mix(found.recipe, augment, None)
+    if chosen and chosen.frame.size is not None:
+        raise KfkdError(f"training wants a mix that keeps the images' size. Received: {chosen}")
+    return chosen if chosen and chosen.transforms and not recipe.copies else None
 
 
 def _check(batch_size: int, rounds: int, steps: int, precision: str) -> None:
@@ -177,8 +152,9 @@ def _step_times(
 
 
 def _figures(
-    times: Mapping[str, list[float]], size: int, cost: float | None, matrix: float
+    times: Mapping[str, list[float]], size: int, forward: float | None, matrix: float
 ) -> dict[str, Any]:
+    cost = None if forward is None else _FORWARD * forward
     pairs = zip(times["constant"], times["training"], strict=True)
     share = 1 - median(constant / training for constant, training in pairs)
     step = median(times["training"])

@@ -124,8 +124,8 @@ def fit_calibration(
     """
     known = np.isfinite(distances) & np.isfinite(doubt)
     rows = {"all": known}
-    names = [] if source is None else np.unique(source)
-    rows |= {str(name): known & (source == name)[:, None] for name in names}
+    if source is not None:
+        rows |= {str(name): known & (source == name)[:, None] for name in np.unique(source)}
     points = {
         name: [_points(distances[m, i], doubt[m, i]) for i, m in enumerate(mask.T)]
         for name, mask in rows.items()

@@ -113,8 +113,27 @@ def _add_runs(verbs: Any) -> None:
     about = "a small copy of a run, with a card, to hand on"
     verb = _verb(verbs, "pack", commands.pack, about, _run)
     verb.add_argument("--out", required=True, metavar="DIR")
+    _add_export(verbs)
     about = "the runs that come with the package, best first, and their scores"
     _verb(verbs, "pretrained", commands.pretrained, about, _json)
+
+
+def _add_export(verbs: Any) -> None:
+    about = "write a run as one model for ONNX Runtime, LiteRT or TensorFlow"
+    verb = _verb(verbs, "export", commands.export, about, _run, _views, _quiet)
+    formats = ("onnx", "litert", "saved_model")
+    verb.add_argument("--to", choices=formats, default="onnx", help="default: onnx")
+    about = "file or folder (default: RUN's name with .onnx, .tflite or _saved_model)"
+    verb.add_argument("--out", metavar="PATH", help=about)
+    about = "as which of Kaggle's label sources it answers, where it knows both (default: full)"
+    verb.add_argument("--source", choices=("full", "four_point"), help=about)
+    about = "faces that it is tried on, as for predict (default: built-in)"
+    verb.add_argument("--data", metavar="PATH", help=about)
+
+
+def _views(verb: Parser) -> None:
+    about = "without mirrored and zoomed views: faster, a little worse"
+    verb.add_argument("--no-views", dest="views", action="store_false", help=about)
 
 
 def _add_reports(verbs: Any) -> None:
@@ -434,6 +453,10 @@ def _add_bench(verbs: Any) -> None:
     verb.add_argument("--model", default="study_model_1", metavar="MODEL")
     verb.add_argument("--rounds", type=int, default=3, metavar="N", help="the median counts")
     verb.add_argument("--most", type=int, default=64, metavar="N", help="photos of each folder")
+    about = "one face at a time on one core: Keras against exported models"
+    verb = _verb(kinds, "export", commands.bench_export, about, _run, _views, _json, _quiet)
+    verb.add_argument("--formats", nargs="+", choices=("onnx", "litert", "saved_model"))
+    verb.add_argument("--rounds", type=int, default=7, metavar="N", help="the median counts")
     about = "where detectors see the faces of a data set: its crop rule"
     verb = _verb(kinds, "crops", commands.bench_crops, about, _data, _json, _quiet)
     verb.add_argument("--detectors", nargs="+", default=["mtcnn", "haar"], metavar="NAME")

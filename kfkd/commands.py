@@ -272,6 +272,16 @@ def pack(options: Namespace) -> None:
     print(f"{made} ({size(made) / 1e6:.2f} MB)")
 
 
+def export(options: Namespace) -> None:
+    """Writes a run as one model for other runtimes."""
+    _calm_tensorflow()
+    from kfkd.exporting import export as verb
+
+    given = vars(options)
+    passed = ("to", "out", "source", "views", "data", "quiet")
+    print(verb(options.folder, **{key: given[key] for key in passed}))
+
+
 def pretrained(options: Namespace) -> None:
     """Lists the runs that come with the package."""
     from kfkd.pretrained import pretrained_facts, pretrained_table
@@ -424,6 +434,18 @@ def bench_crops(options: Namespace) -> None:
 
     found = verb(options.data, options.detectors, options.out, options.quiet)
     _print(found, options.json, _figures(found))
+
+
+def bench_export(options: Namespace) -> None:
+    """Times exported models."""
+    _calm_tensorflow()
+    from kfkd.bench_export import bench_export as verb
+    from kfkd.bench_export import bench_export_table
+
+    given = vars(options)
+    passed = ("formats", "views", "rounds", "quiet")
+    figures = verb(options.folder, **{key: given[key] for key in passed})
+    _print(figures, options.json, bench_export_table(figures))
 
 
 def demo(options: Namespace) -> None:

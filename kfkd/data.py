@@ -78,3 +78,20 @@ def faces_of_images(images: np.ndarray, skeleton: Skeleton = KAGGLE_15) -> FaceS
         group=image_groups(images),
         ids=np.arange(1, n + 1),
     )
+
+
+def built_in_images(n: int, frame: tuple[int, int, int]) -> np.ndarray:
+    """Built-in faces as images of any size, to try a model on.
+
+    Args:
+        n: how many.
+        frame: (height, width, channels).
+
+    Returns:
+        uint8 (n, height, width, channels).
+    """
+    from kfkd.pipelines.synthetic import synthetic_faces
+
+    images = synthetic_faces(n, seed=0).images
+    rows, columns = (np.arange(side) * 96 // side for side in frame[:2])
+    return np.repeat(images[:, rows][:, :, columns], frame[2], axis=3)

@@ -69,12 +69,9 @@ def fit_to_run(
         The calibration; None where the run has no doubt, or too few points are labelled.
     """
     distances = point_distances(faces.keypoints, predicted)
-    return fit_calibration(distances, doubt, faces.images.shape[2], sources_told(run, faces))
-
-
-def sources_told(run: Run, faces: FaceSet) -> np.ndarray | None:
-    """Each face's source, where the run has points of its own for each; else None."""
-    return faces.source if any(map(run.by_source, run.subsets)) else None
+    # Only a model with points of its own for each source answers a face as its source would.
+    source = faces.source if any(map(run.by_source, run.subsets)) else None
+    return fit_calibration(distances, doubt, faces.images.shape[2], source)
 
 
 def score_doubt(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             beside.unlink()
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """Yields a temporary folder that takes the place of `folder` when the block succeeds.
+
+    Args:
+        folder: the folder to make; only an empty one may be there.
+
+    Yields:
+        A folder beside it, removed again when the block fails.
+
+    Raises:
+        KfkdError: when it cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
+    try:
+        yield beside
+        beside.chmod(0o777 & ~_umask())
+        if folder.is_dir():
+            folder.rmdir()
+        beside.replace(folder)
+    except OSError as error:
+        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def sweep(path: str | Path) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from kfkd.errors import KfkdError, RunError
-from kfkd.files import replacing, write_json, write_text
+from kfkd.data import built_in_images
+from kfkd.errors import RunError
+from kfkd.files import replacing, whole_folder, write_json, write_text
 
 if TYPE_CHECKING:
     from keras import Model
@@ -55,7 +53,7 @@ def pack(run: Run | str | Path, out: str | Path, name: str | None = None) -> Pat
     run, out = finished_run(run), Path(out).expanduser()
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out} holds something already; name an empty or new folder")
-    with _whole_or_not(out) as beside:
+    with whole_folder(out) as beside:
         for subset in run.subsets:
             _write_weights(run.model(subset), beside / f"{subset}.npz")
         record = json.loads(json.dumps(run.record))
@@ -66,24 +64,6 @@ def pack(run: Run | str | Path, out: str | Path, name: str | None = None) -> Pat
             raise RunError(f"{run.folder} wants more than float16: a keypoint moved {moved:.3f} px")
         write_text(beside / CARD, model_card(run, name or run.name, size(beside), moved))
     return out
-
-
-@contextmanager
-def _whole_or_not(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its place when the block succeeds."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
-    try:
-        yield beside
-        beside.chmod(0o755)
-        if folder.is_dir():
-            folder.rmdir()
-        beside.replace(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write_weights(model: Model, path: Path) -> None:
@@ -100,12 +80,7 @@ def _write_weights(model: Model, path: Path) -> None:
 
 def _moved(run: Run, packed: Run) -> float:
     """How far a keypoint of built-in faces moves at most, in pixels."""
-    from kfkd.pipelines.synthetic import synthetic_faces
-
-    images = synthetic_faces(_TESTED, seed=0).images
-    frame = run.frame or images.shape[1:]
-    rows, columns = (np.arange(side) * 96 // side for side in frame[:2])
-    images = np.repeat(images[:, rows][:, :, columns], frame[2], axis=3)
+    images = built_in_images(_TESTED, run.frame or (96, 96, 1))
     return float(np.nanmax(np.abs(run.predict(images) - packed.predict(images))))
 
 

@@ -23,7 +23,10 @@ def argmax_points(maps: Any, sigma: float) -> Any:
     """
     ops = keras.ops
     _, height, width, k = maps.shape
-    best = ops.argmax(ops.reshape(maps, (-1, height * width, k)), axis=1)
+    flat = ops.reshape(maps, (-1, height * width, k))
+    # Of whole numbers: of others Keras tells 0 from -0 by their bits, which exported models cannot.
+    highest = ops.cast(flat >= ops.max(flat, axis=1, keepdims=True), "int32")
+    best = ops.argmax(highest, axis=1)
     x, y = ops.mod(best, width), ops.floor_divide(best, width)
     return ops.cast(ops.stack([x, y], axis=-1), "float32")
 

@@ -20,6 +20,7 @@ _CELL, _GAP, _LINE, _HEAD, _FOOT = 192, 10, 17, 36, 42
 between faces, a line of a face's title, the sheet's title, the legend."""
 
 _JOINED = "#ffd21f"
+"""Colour of the line from a label to its prediction."""
 
 
 def face_sheet(
@@ -62,7 +63,8 @@ def face_sheet(
     letters = 8 * min(1, 28 / max(longest, 1))
     for i, image in enumerate(images):
         axes = figure.add_axes(sheet.place(i))
-        draw_face(axes, image, *(None if p is None else p[i] for p in (truth, predicted)), joined)
+        label, guess = (None if points is None else points[i] for points in (truth, predicted))
+        draw_face(axes, image, label, guess, joined)
         if titles is not None:
             axes.set_title(titles[i], fontsize=letters, pad=2)
     if title:

@@ -34,8 +34,8 @@ def check_settings(plan: Plan, drawn: Mapping[str, Any]) -> None:
     recipe, chosen, own = chosen_mix(changed_recipe(found, given), mix, copies)
     if own:
         raise KfkdError("a search wants a mix, its name or text: functions have no name to keep")
-    asked = {"model": plan.model, "seed": plan.seed, "subsets": (), "precision": "float32"}
-    asked |= {"drop_incomplete": False, "augment": None, "options": {}, **rest}
+    asked: dict[str, Any] = {"subsets": (), "precision": "float32", "drop_incomplete": False}
+    asked |= {"model": plan.model, "seed": plan.seed, "augment": None, "options": {}, **rest}
     check(Settings(**asked, recipe=recipe, mix=str(chosen) if chosen else None))
     known = builder_options(found)
     takes = any(p.kind is p.VAR_KEYWORD for p in signature(found.build).parameters.values())

@@ -70,7 +70,9 @@ def fixed_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
         >>> fixed_settings("lenet5", ["loss=mse", "units=60"])
         {'loss': 'mse', 'options': {'units': 60}}
     """
-    known, settings, options = builder_options(entry(name)), {}, {}
+    known = builder_options(entry(name))
+    settings: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for text in texts:
         key, found, value = text.partition("=")
         if not found or not key.isidentifier():

@@ -12,7 +12,6 @@ from typing import Any
 
 from keras_tuner import HyperParameters
 from keras_tuner.engine.base_tuner import BaseTuner
-from keras_tuner.errors import FailedTrialError
 
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
@@ -122,14 +121,21 @@ class Engine(BaseTuner):
 
     def run_trial(self, trial: Any, **settings: Any) -> dict[str, float]:
         """Trains a trial."""
-        objective, alone = str(self.plan.objective), self.role == "alone"
-        try:
-            score = self.trials.run(trial.trial_id, trial.hyperparameters)
-        except BadTrial as bad:
-            say(f"trial {trial.trial_id} failed: {bad}", self.quiet or alone)
-            raise FailedTrialError(str(bad)) from None
-        say(f"trial {trial.trial_id}: {shown(score, objective)}", self.quiet or alone)
+        objective = str(self.plan.objective)
+        score = self.trials.run(trial.trial_id, trial.hyperparameters)
+        say(
+            f"trial {trial.trial_id}: {shown(score, objective)}", self.quiet or self.role == "alone"
+        )
         return {objective: score}
+
+    def _try_run_and_update_trial(self, trial: Any, *arguments: Any, **settings: Any) -> None:
+        """As the package's, which prints the whole traceback of a trial that fails."""
+        try:
+            self._run_and_update_trial(trial)
+            trial.status = "COMPLETED"
+        except BadTrial as bad:
+            say(f"trial {trial.trial_id} failed: {bad}", self.quiet or self.role == "alone")
+            trial.status, trial.message = "FAILED", str(bad)
 
     def _ended(self, oracle: Any, number: str) -> None:
         """Says and writes what a trial came to, in the process that has the oracle."""

@@ -74,29 +74,30 @@ def _draw_order(axes: Axes, found: Search) -> None:
         face *= 100 if unit == "%" else 1
         axes.axhline(face, color=REFERENCE, linestyle="--", label="mean face")
     if failed := [int(row["trial"]) + 1 for row in found.trials if row["status"] == "failed"]:
-        style = {"color": PREDICTED, "transform": axes.get_xaxis_transform(), "label": "failed"}
+        edge = axes.get_xaxis_transform()
+        style: dict[str, Any] = {"color": PREDICTED, "transform": edge, "label": "failed"}
         axes.plot(failed, [0.97] * len(failed), "x", **style)
     axes.set_xlabel("trial")
     axes.set_ylabel(f"{found.facts['objective']} in {unit}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(fontsize=8, frameon=False, ncols=4)
+    axes.locator_params(axis="x", integer=True)
+    axes.legend(fontsize=8, frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
     plain_axes(axes)
 
 
 def _draw_setting(axes: Axes, found: Search, facts: Mapping[str, Any]) -> None:
     rows = [row for row in found.ranked if facts["name"] in row["values"]]
     values, scores = [row["values"][facts["name"]] for row in rows], _scores(found, rows)
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    if numeric:
-        axes.plot(values, scores, "o", color=_PLAIN, ms=4)
-        axes.plot(values[:1], scores[:1], "o", color=TRUTH, ms=7)
+    places, many = values, facts["kind"] == "Int" and len(set(values)) > _COLUMNS**2
+    if facts["kind"] == "Float" or many:
         axes.set_xscale(facts.get("sampling") or "linear")
     else:
-        names = sorted({value_text(v) for v in values})
-        places = [names.index(value_text(v)) for v in values]
-        axes.plot(places, scores, "o", color=_PLAIN, ms=4)
-        axes.plot(places[:1], scores[:1], "o", color=TRUTH, ms=7)
-        axes.set_xticks(range(len(names)), [n[:14] for n in names], rotation=30, fontsize=8)
+        known = list(dict.fromkeys([*facts.get("values", ()), *sorted(values)]))
+        places = [known.index(value) for value in values]
+        names = [value_text(value)[:14] for value in known]
+        turned = 30 if max(map(len, names)) > 5 else 0
+        axes.set_xticks(range(len(names)), names, rotation=turned, fontsize=8)
         axes.margins(x=0.15)
+    axes.plot(places, scores, "o", color=_PLAIN, ms=4)
+    axes.plot(places[:1], scores[:1], "o", color=TRUTH, ms=7)
     axes.set_title(facts["name"], fontsize=10)
     plain_axes(axes)

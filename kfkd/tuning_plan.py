@@ -111,7 +111,7 @@ class Plan:
         if data is None or self.own_space or not simple:
             return self._call(data)
         words = ["kfkd", "tune", self.model, "--data", data, "--tuner", self.tuner]
-        given = {"trials": self.trials, "epochs": self.epochs, "seed": self.seed}
+        given: dict[str, Any] = {"trials": self.trials, "epochs": self.epochs, "seed": self.seed}
         given |= {"factor": self.factor} if self.tuner == "hyperband" else {}
         given |= {"objective": self.objective, "precision": plain.pop("precision", None)}
         words += [w for k, v in given.items() if v is not None for w in (f"--{k}", str(v))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -58,6 +59,7 @@ class Trials:
                 built.
         """
         began, note, why = time.monotonic(), self.plan.beside(number, NOTE), ""
+        score: float | None = None
         told = {"by": os.environ.get("KERASTUNER_TUNER_ID", ""), "machine": machine()["cpu"]}
         try:
             run = self._trained(number, hp)
@@ -69,7 +71,7 @@ class Trials:
         finally:
             self.plan.beside(number, _ATTEMPT).unlink(missing_ok=True)
         told |= {"seconds": round(time.monotonic() - began, 1)}
-        if not why:
+        if score is not None and not why:
             write_json(note, {**told, "mean_face": mean_face})
             return score
         # Outside of `except`, so that the error lets go of the net that was too large.
@@ -102,7 +104,7 @@ class Trials:
         path = self.plan.beside(number, _ATTEMPT)
         learned = (folder / RECORD).is_file()
         epochs = sum(map(len, load_run(folder).history().values())) if learned else 0
-        old = read_json(path) if path.is_file() else {"epochs": None}
+        old: dict[str, Any] = read_json(path) if path.is_file() else {"epochs": None}
         deaths = old["deaths"] + 1 if old["epochs"] == epochs else 0
         if deaths >= _DEATHS:
             raise RunError(
@@ -114,10 +116,12 @@ class Trials:
     def _go_on(self, number: str, earlier: str | None, epochs: int) -> None:
         """Lays an earlier rung's state where the training finds it, as if it had been killed."""
         folder = self.plan.trial(number)
-        kept = self.plan.beside(earlier, KEPT) if earlier else folder / "nothing"
-        if folder.exists() or not kept.is_dir():
+        if earlier is None or folder.exists():
             return
-        record = load_run(self.plan.trial(str(earlier))).record
+        kept, before = self.plan.beside(earlier, KEPT), self.plan.trial(earlier)
+        if not kept.is_dir() or not (before / RECORD).is_file():
+            return
+        record = load_run(before).record
         record["settings"]["recipe"]["epochs"], record["status"] = epochs, "running"
         record["subsets"] = {}
         record.pop("metrics", None)
@@ -163,8 +167,9 @@ def reason(error: Exception) -> str:
         >>> reason(MemoryError())
         'out of memory (MemoryError)'
     """
-    kind, lines = type(error).__name__, str(error).strip().splitlines()
-    first = lines[0][:300] if lines else ""
+    # TensorFlow names the graph's node first, at length.
+    kind, text = type(error).__name__, re.sub(r"\{\{.*?\}\}", "", str(error))
+    first = text.strip().partition("\n")[0][:300]
     told = f"{kind} {error}".lower()
     if any(word in told for word in _MEMORY):
         return f"out of memory ({kind}{f': {first}' if first else ''})"

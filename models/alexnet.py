@@ -55,8 +55,8 @@ def alexnet(
     """
     layers = keras.layers
     image = keras.Input(input_shape, name="image")
-    stem = {"strides": 4, "padding": "valid", "activation": activation}
-    x = conv_relu(image, widened(96, width), 11, **stem)
+    wide = widened(96, width)
+    x = conv_relu(image, wide, 11, strides=4, padding="valid", activation=activation)
     x = layers.MaxPooling2D(3, strides=2)(x)
     x = conv_relu(x, widened(256, width), 5, activation=activation)
     x = layers.MaxPooling2D(3, strides=2)(x)

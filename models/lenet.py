@@ -46,8 +46,8 @@ def baseline(
         An uncompiled model whose outputs are (pixels − 48) / 48.
     """
     image = keras.Input(input_shape, name="image")
-    settings = {"deeper": deeper, "padding": "valid", "activation": activation}
-    x = deepened(conv_relu, unit_pixels(image), widened(10, width), **settings)
+    style = {"padding": "valid", "activation": activation}
+    x = deepened(conv_relu, unit_pixels(image), widened(10, width), deeper=deeper, **style)
     return keras.Model(image, coordinates(keras.layers.Flatten()(x), outputs), name="baseline")
 
 
@@ -86,12 +86,12 @@ def lenet5(
     """
     layers = keras.layers
     image = keras.Input(input_shape, name="image")
-    settings = {"deeper": deeper, "padding": "valid", "activation": activation}
-    x = deepened(conv_relu, image, widened(6, width), 5, **settings)
+    style = {"padding": "valid", "activation": activation}
+    x = deepened(conv_relu, image, widened(6, width), 5, deeper=deeper, **style)
     x = layers.MaxPooling2D(2, strides=1)(x)
-    x = deepened(conv_relu, x, widened(16, width), 5, **settings)
+    x = deepened(conv_relu, x, widened(16, width), 5, deeper=deeper, **style)
     x = layers.MaxPooling2D(2)(x)
-    x = deepened(conv_relu, x, widened(120, width), 5, **settings)
+    x = deepened(conv_relu, x, widened(120, width), 5, deeper=deeper, **style)
     x = layers.Flatten()(x)
     x = dense_dropout(x, units, "relu", dropout)
     x = dense_dropout(x, round(0.7 * units), "relu", dropout)

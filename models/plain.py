@@ -52,8 +52,8 @@ def plain_net(
     image = keras.Input(input_shape, name="image")
     x = unit_pixels(image)
     for filters, kernel, padding, pooled in convolutions:
-        settings = {"deeper": deeper, "padding": padding, "activation": activation}
-        x = deepened(conv_relu, x, widened(filters, width), kernel, **settings)
+        wide, style = widened(filters, width), {"padding": padding, "activation": activation}
+        x = deepened(conv_relu, x, wide, kernel, deeper=deeper, **style)
         if pooled and min(x.shape[1:3]) > 1:
             x = layers.MaxPooling2D()(x)
     x = dense_dropout(layers.Flatten()(x), units, "relu", dropout)

@@ -119,9 +119,9 @@ def simple_cnn(
         An uncompiled model whose outputs are pixels.
     """
     image = keras.Input(input_shape, name="image")
-    x, settings = unit_pixels(image), {"deeper": deeper, "activation": activation}
+    x, style = unit_pixels(image), {"activation": activation}
     for filters, kernel in ((8, 5), (4, 3), (2, 3)):
-        x = deepened(conv_relu_norm, x, widened(filters, width), kernel, **settings)
+        x = deepened(conv_relu_norm, x, widened(filters, width), kernel, deeper=deeper, **style)
         x = keras.layers.MaxPooling2D(2, strides=1)(x)
     x = dense_dropout(keras.layers.Flatten()(x), units, None, dropout)
     return keras.Model(image, coordinates(x, outputs), name="simple_cnn")

@@ -152,8 +152,9 @@ def vgg_condensed(
     x = layers.ZeroPadding2D(1)(image)
     for filters in (64, 728, 256, 512, 1024):
         padding, wide = "valid" if filters == 1024 else "same", widened(filters, width)
-        settings = {"deeper": deeper, "padding": padding, "activation": activation}
-        x = layers.MaxPooling2D()(deepened(conv_relu_norm, x, wide, **settings))
+        style = {"padding": padding, "activation": activation}
+        x = deepened(conv_relu_norm, x, wide, deeper=deeper, **style)
+        x = layers.MaxPooling2D()(x)
     x = dense_dropout(layers.Flatten()(x), units, None, dropout)
     return keras.Model(image, coordinates(x, outputs), name="vgg_condensed")
 

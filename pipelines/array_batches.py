@@ -129,8 +129,8 @@ def _gatherer(
     if not isinstance(faces.images, np.ndarray):
         pixels = _Ahead(lambda number: np.asarray(faces.images[rows(number)]), count)
         return lambda number: (pixels(number), faces.keypoints[rows(number)])
-    held = tuple(map(keras.ops.convert_to_tensor, (faces.images, faces.keypoints)))
-    return lambda number: _taker()(*held, rows(number))
+    images, keypoints = map(keras.ops.convert_to_tensor, (faces.images, faces.keypoints))
+    return lambda number: _taker()(images, keypoints, rows(number))
 
 
 @lru_cache(maxsize=1)

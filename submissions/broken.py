@@ -70,7 +70,7 @@ def broken_answers(answers: Sequence[np.ndarray], width: int) -> dict[int, str]:
     Returns:
         What is wrong, by the member's index. Who is far from the others is told from three on.
     """
-    found = {}
+    found: dict[int, str] = {}
     for index, answer in enumerate(answers):
         known = ~np.isnan(answer).all(axis=(0, 2))
         what = _no_face(answer[:, known]) if known.any() else "it predicts nothing"

@@ -78,9 +78,9 @@ class Ensemble:
         """
         found = combine(list(predicted.astype(np.float64)))
         for cell in self.cells:
-            rows = np.flatnonzero(source == cell.source)
-            own = predicted[np.ix_(cell.members, rows, cell.points)].astype(np.float64)
-            found[np.ix_(rows, cell.points)] = cell.rule.predict(own)
+            rows, members, points = source == cell.source, [*cell.members], [*cell.points]
+            own = predicted[members][:, rows][:, :, points].astype(np.float64)
+            found[np.flatnonzero(rows)[:, None], points] = cell.rule.predict(own)
         return found
 
     def as_dict(self) -> dict[str, Any]:

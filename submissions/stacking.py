@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def _collapsed(features: _Features, slopes: np.ndarray, offset: np.ndarray, memb
     return Linear(mean + features.turn @ slopes, offset - features.centre @ slopes)
 
 
-def _unwarned(fit: Callable[..., object], *sides: np.ndarray) -> object:
+def _unwarned(fit: Callable[..., Any], *sides: np.ndarray) -> Any:
     """Fits; a path that is cut off early is another candidate, not a fault."""
     import warnings
 

@@ -23,8 +23,8 @@ def best_weights(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     Example:
         >>> truth = np.array([1.0, 2.0, 3.0])
-        >>> best_weights(np.stack([truth + 1, truth - 1, truth + 5]), truth).round(3).tolist()
-        [0.5, 0.5, 0.0]
+        >>> best_weights(truth + np.array([[1, 0, 0], [0, 1, 0], [9, 9, 9]]), truth).round(3)
+        array([0.5, 0.5, 0. ])
     """
     from scipy.optimize import nnls
 

@@ -18,6 +18,7 @@ from kfkd.metrics import kaggle_rmse, mean_face
 from kfkd.parts import parts
 from kfkd.pipelines.splits import fold_split, folds, grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
+from kfkd.recording import training_command
 from kfkd.registry import Plateau, Recipe, register
 from kfkd.row_numbers import Named, named_rows
 from kfkd.runs import load_run
@@ -134,6 +135,12 @@ def test_a_fold_is_part_of_the_settings(done, faces):
         kfkd.train("near", faces, fold=(2, 3), **asked)
     with pytest.raises(RunError, match="fold"):
         kfkd.train("near", faces, **asked)
+
+
+def test_the_command_of_a_fold_names_it(done):
+    run = load_run(done[0].run_folders("near")[1])
+    found = vars(parser().parse_args(shlex.split(training_command(run))[1:]))
+    assert (found["fold"], found["split_seed"]) == ([1, 3], 0)
 
 
 @pytest.mark.parametrize("fold", [(3, 3), (0, 1), (-1, 3), (0,), 3, (0.5, 2), "03"])

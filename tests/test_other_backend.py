@@ -62,7 +62,7 @@ import kfkd
 
 data, out = Path(sys.argv[1]), Path(sys.argv[2])
 run = kfkd.train(
-    "simple_cnn", data, subsets="dense", epochs=1, augment="standard", out=out / "run", quiet=True
+    "simple_cnn", data, subsets="all", epochs=1, augment="standard", out=out / "run", quiet=True
 )
 assert run.finished and run.record["backend"] == "jax"
 assert kfkd.evaluate(run, data, quiet=True).images == run.record["split"]["validation"]
