@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, log, sqrt
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +20,8 @@ from kfkd.errors import KfkdError
 PARTS = 48
 """A point is found when it lies within this part of the image's width: 2 of Kaggle's 96 pixels."""
 
-_FEWEST, _STEEPEST, _LEAST = 20, 4.0, 1e-3
-"""Points that a level is fitted on at least; the highest power; the least doubt in pixels."""
-
-_SHARE = 0.75
-"""The share of a keypoint's errors that its level fits: errors have a longer tail than Rayleigh's
-distribution, which the median would not see and the mean would see little else of."""
+STEEPEST, LEAST = 4.0, 1e-3
+"""The highest power, and the least doubt, in pixels."""
 
 
 class Level(NamedTuple):
@@ -72,7 +68,7 @@ class Calibration:
         for name in np.unique(sources) if len(doubt) else ():
             levels[sources == name] = self._levels(str(name))
         usual, error = levels[..., 0], levels[..., 1]
-        return error * (np.maximum(doubt, _LEAST) / usual) ** self.power
+        return error * (np.maximum(doubt, LEAST) / usual) ** self.power
 
     def confidence(self, doubt: np.ndarray, source: np.ndarray | str = "full") -> np.ndarray:
         """How probably each point lies within `within` pixels of where a person would put it.
@@ -108,77 +104,6 @@ class Calibration:
         return np.array([own or other or (np.nan, np.nan) for own, other in pairs], np.float64)
 
 
-def fit_calibration(
-    distances: np.ndarray, doubt: np.ndarray, width: int, source: np.ndarray | None = None
-) -> Calibration | None:
-    """The calibration of a model by faces that it did not learn from.
-
-    Args:
-        distances: (n, k), of points from their labels in pixels; NaN = one of them is missing.
-        doubt: (n, k) in pixels, NaN = unknown.
-        width: of the images in pixels.
-        source: (n,), where the model answered as each face's label source; None = it knows none.
-
-    Returns:
-        The calibration; None where no keypoint has 20 labels and doubts.
-    """
-    known = np.isfinite(distances) & np.isfinite(doubt)
-    rows = {"all": known}
-    if source is not None:
-        rows |= {str(name): known & (source == name)[:, None] for name in np.unique(source)}
-    points = {
-        name: [_points(distances[m, i], doubt[m, i]) for i, m in enumerate(mask.T)]
-        for name, mask in rows.items()
-    }
-    every = [pair for pair in points["all"] if pair is not None]
-    if not every:
-        return None
-    # A power is measured within one keypoint of one source, where there are sources.
-    fine = [p for name, row in points.items() if name != "all" for p in row if p is not None]
-    power = _power(fine or every)
-    return Calibration(
-        within=round(width / PARTS, 5),
-        power=power,
-        levels={name: tuple(_level(p, power) for p in row) for name, row in points.items()},
-        images=int(known.any(axis=1).sum()),
-    )
-
-
-class _Points(NamedTuple):
-    """One keypoint's logarithms of doubts and of distances, both relative to their medians."""
-
-    doubt: np.ndarray
-    distance: np.ndarray
-    usual: tuple[float, float]
-
-
-def _points(distances: np.ndarray, doubt: np.ndarray) -> _Points | None:
-    if len(doubt) < _FEWEST:
-        return None
-    doubt, usual = np.maximum(doubt, _LEAST), max(float(np.median(distances)), _LEAST)
-    middle = float(np.median(doubt))
-    # The logarithm of a distance near 0 says more about luck than about the model.
-    far = np.maximum(distances, usual / 10)
-    return _Points(np.log(doubt / middle), np.log(far / usual), (middle, usual))
-
-
-def _power(points: list[_Points]) -> float:
-    """Slope of the logarithm of the distance over that of the doubt, within keypoints."""
-    x = np.concatenate([p.doubt - p.doubt.mean() for p in points])
-    y = np.concatenate([p.distance - p.distance.mean() for p in points])
-    spread = float(np.square(x).sum())
-    return min(max(float(x @ y) / spread, 0.0), _STEEPEST) if spread > 1e-9 else 0.0
-
-
-def _level(points: _Points | None, power: float) -> Level | None:
-    if points is None:
-        return None
-    doubt, usual = points.usual
-    scaled = np.quantile(np.exp(points.distance - power * points.doubt), _SHARE)
-    # A Rayleigh distribution has this share below σ · √(−2 ln(1 − share)).
-    return Level(doubt, usual * float(scaled) / sqrt(-2 * log(1 - _SHARE)))
-
-
 def calibration_from(record: Any, keypoints: int) -> Calibration:
     """The calibration that `Calibration.config` described.
 
@@ -195,7 +120,7 @@ def calibration_from(record: Any, keypoints: int) -> Calibration:
             for name, row in record["levels"].items()
         }
         within, power = float(record["within"]), float(record["power"])
-        if not 0 < within < inf or not 0 <= power <= _STEEPEST:
+        if not 0 < within < inf or not 0 <= power <= STEEPEST:
             raise ValueError(f"within {within}, power {power}")
         if "all" not in levels or any(len(row) != keypoints for row in levels.values()):
             raise ValueError(f"levels want {keypoints} keypoints, and all")

@@ -239,7 +239,7 @@ def predict(options: Namespace) -> None:
             raise KfkdError("--confidence wants --format table: the course's file has no room")
         print(write_course_predictions(options.out, faces, run.predict(faces.images)))
         return
-    predicted, doubt = run.predict_with_doubt(faces.images)
+    predicted, doubt = run.predict_with_doubt(faces.images, source=faces.source)
     confidence = run.confidence(doubt) if options.confidence else None
     if confidence is not None and run.calibration is None:
         say(f"{run.folder} cannot tell its confidence: those columns stay empty", options.quiet)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kfkd.calibration import Calibration, fit_calibration
+from kfkd.calibrating import fit_calibration
+from kfkd.calibration import Calibration
 from kfkd.faces import FaceSet
 from kfkd.nme import point_distances
 

@@ -44,7 +44,8 @@ def predict(
         (4, 15, 2)
     """
     run = finished_run(run)
-    return run.predict(as_faces(data, part, quiet, run.frame).images)
+    faces = as_faces(data, part, quiet, run.frame)
+    return run.predict(faces.images, source=faces.source)
 
 
 def write_predictions(

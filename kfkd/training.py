@@ -81,9 +81,9 @@ def train(
         copies: train on one fixed copy of every image for each branch of the mix instead of
             drawing anew in every epoch; None = as published for the published mix, else no.
         split_seed: of the split alone, for runs of several seeds on the same split; None = `seed`.
-        fold: (i, k) = hold out fold i, from 0, of k instead of the share `validation`; a recipe that
-            chooses its epoch or rate by a validation score gets that share of the other rows for
-            it, so that nothing is chosen by the fold. See `kfkd.cross_validate`.
+        fold: (i, k) = hold out fold i, from 0, of k instead of the share `validation`; a recipe
+            that chooses its epoch or rate by a validation score gets that share of the other rows
+            for it, so that nothing is chosen by the fold. See `kfkd.cross_validate`.
         suspects: an audit.csv of `kfkd.audit`: the labels that it says to drop are not learned;
             held-out rows keep all of theirs.
         drop_incomplete: leave out training rows that miss a label of the subset, as the study did;

@@ -28,7 +28,7 @@ _CODEC = Integral(stride=4, margin=1, map_share=0.2)
         learning_rate=2e-3,
         weight_decay=0.05,
         batch_size=64,
-        epochs=120,
+        epochs=64,
         schedule="cosine",
         ema=0.998,
         augment="wide",

@@ -329,8 +329,6 @@ def test_rows_of_kaggles_file_that_are_known_to_be_bad(kaggle_folder, tmp_path):
         out=tmp_path / "made",
         quiet=True,
     )
-    assert found.summary["known"]["found"] >= 2
-    assert {"5536", "5537"} <= {
-        str(line["row"]) for line in found.suspects if line["drop"] == "all"
-    }
+    # 1908 and the poster; 2195 has two faces in it, and right labels.
+    assert found.summary["known"]["dropped"] >= 3
     assert found.summary["dropped"] < 0.02 * found.summary["rows"]

@@ -8,7 +8,8 @@ import pytest
 
 import kfkd
 from kfkd.analysis_rows import together
-from kfkd.calibration import Calibration, Level, calibration_from, fit_calibration
+from kfkd.calibrating import fit_calibration
+from kfkd.calibration import Calibration, Level, calibration_from
 from kfkd.cli import main
 from kfkd.crops import CropRule
 from kfkd.doubts import rank_correlation, score_doubt
