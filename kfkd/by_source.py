@@ -66,5 +66,5 @@ def join_sources(points: np.ndarray, source: np.ndarray | str = "full") -> np.nd
     joined = points[:, : len(KAGGLE_15)].copy()
     four = np.broadcast_to(np.asarray(source) == "four_point", len(points))
     own = np.flatnonzero(four)
-    joined[np.ix_(own, FOUR_POINT)] = points[own, len(KAGGLE_15) :]
+    joined[np.ix_(own, np.array(FOUR_POINT))] = points[own, len(KAGGLE_15) :]
     return joined

@@ -31,18 +31,19 @@ def one_op_at_a_time() -> bool:
 
 
 def one_thread() -> bool:
-    """Lets TensorFlow compute on one core, where the time of one face is what counts.
+    """Lets TensorFlow compute on one core alone, no accelerator: what one face takes there.
 
     Returns:
         Whether it does; it takes the setting only before its first operation in a process.
     """
     import tensorflow as tf
 
-    if tf.config.threading.get_intra_op_parallelism_threads() != 1:
-        try:
+    try:
+        tf.config.set_visible_devices([], "GPU")
+        if tf.config.threading.get_intra_op_parallelism_threads() != 1:
             tf.config.threading.set_intra_op_parallelism_threads(1)
-        except RuntimeError:
-            return False
+    except RuntimeError:
+        return False
     return one_op_at_a_time()
 
 

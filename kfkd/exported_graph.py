@@ -75,11 +75,21 @@ def exported_model(run: Run, source: str) -> ExportedModel:
         run: of `run_in_float32`.
         source: as which label source models answer that know both.
     """
-    models = [run.model(subset) for subset in run.subsets]
+    models = [_with_plain_numbers(run.model(subset)) for subset in run.subsets]
     parts = [Part(run.codec(s), run.views(s), run.mirror(s)) for s in run.subsets]
     made = ExportedModel(models, parts, _places(run, source))
     made(np.zeros((1, *models[0].input_shape[1:]), np.uint8))
     return made
+
+
+def _with_plain_numbers(model: keras.Model) -> keras.Model:
+    """A model whose normalisation holds arrays: tensors would become inputs of an ONNX file."""
+    for layer in _all_layers(model):
+        if isinstance(layer, keras.layers.Normalization):
+            for name in ("mean", "variance"):
+                held = keras.ops.convert_to_numpy(getattr(layer, name))
+                setattr(layer, name, held.astype(np.float32))
+    return model
 
 
 def _places(run: Run, source: str) -> np.ndarray:

@@ -59,10 +59,10 @@ def _back(points: Any, scale: float, mirror: Sequence[int] | None, size: tuple[i
     height, width = size
     if mirror is not None:
         turned = keras.ops.take(points, np.array(mirror, np.int32), axis=1)
-        points = turned * np.float32([-1, 1]) + np.float32([width - 1, 0])
+        points = turned * np.array([-1, 1], np.float32) + np.array([width - 1, 0], np.float32)
     if scale == 1:
         return points
-    centre = np.float32([(width - 1) / 2, (height - 1) / 2])
+    centre = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
     return centre + (points - centre) / np.float32(scale)
 
 

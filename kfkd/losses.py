@@ -68,7 +68,7 @@ LOSSES: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 """Losses by the name that a recipe gives."""
 
-_NUMBERED = {"huber": masked_huber, "wing": masked_wing}
+_NUMBERED: Mapping[str, Callable[..., Any]] = {"huber": masked_huber, "wing": masked_wing}
 
 
 def loss_called(text: str) -> Callable[[Any, Any], Any]:

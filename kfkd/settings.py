@@ -152,8 +152,8 @@ def check(settings: Settings) -> None:
         if not whole(value, 0) or value >= 2**31:
             raise KfkdError(f"{key} wants a whole number from 0 to 2147483647. Received: {value!r}")
     if settings.fold is not None and not _is_fold(settings.fold):
-        wanted = "fold wants (i, k), k folds from 2 of which i is one, from 0"
-        raise KfkdError(f"{wanted}. Received: {settings.fold!r}")
+        asked = "fold wants (i, k), k folds from 2 of which i is one, from 0"
+        raise KfkdError(f"{asked}. Received: {settings.fold!r}")
     try:
         json.dumps(settings.options)
     except TypeError as error:

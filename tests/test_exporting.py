@@ -36,7 +36,8 @@ NEAR = 1e-3
 def maps(outputs):
     layers = keras.layers
     image = keras.Input((96, 96, 1))
-    x = layers.Conv2D(8, 5, strides=4, padding="same", activation="relu")(image / 255)
+    x = layers.Normalization(mean=[130.0], variance=[3000.0])(image)
+    x = layers.Conv2D(8, 5, strides=4, padding="same", activation="relu")(x)
     return keras.Model(image, layers.Conv2D(outputs, 3, padding="same")(x))
 
 

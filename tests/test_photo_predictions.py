@@ -92,7 +92,7 @@ def test_faces_that_a_detector_cropped_anew_and_copies(odd, truth):
     made = cropped(faces, find).faces
     back = made.photos.to_photo(made.keypoints)
     inside = made.labelled
-    assert 0 < inside.sum() and np.abs(back - truth)[inside].max() < 0.01
+    assert inside.sum() > 0 and np.abs(back - truth)[inside].max() < 0.01
     assert copied(faces, "original").photos is None
 
 
