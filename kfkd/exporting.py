@@ -15,6 +15,7 @@ from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.export_formats import Format, convert, export_format
 from kfkd.files import replacing, whole_folder, write_json
 from kfkd.heatmaps import Heatmap
+from kfkd.lazy import keras
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run
 
@@ -89,10 +90,11 @@ def export(
         say(f"converting {run.name} to {to}", quiet)
         convert(exported_model(plain, source or "full"), made, beside, facts)
         say(f"running it in {made.runtime}", quiet)
-        answer = _answer(plain, made, beside, images)
-        check = _check(plain, made, answer, images, source)
-        if views:
-            check |= _from_mixed(run, answer, images, source)
+        with keras.device("cpu:0"):  # accelerators may compute with fewer digits, as TF32 has
+            answer = _answer(plain, made, beside, images)
+            check = _check(plain, made, answer, images, source)
+            if views:
+                check |= _from_mixed(run, answer, images, source)
         check["images"] = f"{len(images)} {'built-in faces' if data is None else 'images'}"
         facts |= {"check": check, "bytes": size_of(beside)}
         write_json(facts_beside, facts)

@@ -212,7 +212,7 @@ def test_folds_answer_for_the_rows_they_held_out(trained, faces):
 # Other keypoints
 
 
-def test_68_points_have_nme(trained, tmp_path):
+def test_68_points_have_nme(trained):
     random = np.random.default_rng(0)
     faces = synthetic_faces(60, seed=1)
     points = random.uniform(20, 70, (1, 68, 2)) + random.normal(size=(60, 68, 2))
@@ -224,7 +224,7 @@ def test_68_points_have_nme(trained, tmp_path):
         origin="own",
     )
     run = trained("ibug", faces, validation=0.4)
-    found = kfkd.analyse(run, faces, out=tmp_path, quiet=True)
+    found = kfkd.analyse(run, faces, quiet=True)
     nme = found.scores.landmarks.scores["nme"][0]
     cells = [row["ibug"]["nme"] for row in found.keypoints.values()]
     assert np.mean(cells) == pytest.approx(nme, rel=1e-3)
