@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError, UnknownName
+from kfkd.export_onnx import finish_onnx
 from kfkd.lazy import keras
 from kfkd.pipelines.exported_models import (
     Predictor,
@@ -120,20 +120,7 @@ def convert(model: ExportedModel, made: Format, path: Path, facts: Mapping[str, 
             warnings.simplefilter("ignore")
             made.write(model, signature, path)
         if made.name == "onnx":
-            _describe_onnx(path, facts)
+            finish_onnx(path, facts)
     except Exception as error:
         told = str(error).strip().partition("\n")[0] or type(error).__name__
         raise KfkdError(f"{facts['model']} cannot be converted to {made.name}: {told}") from error
-
-
-def _describe_onnx(path: Path, facts: Mapping[str, Any]) -> None:
-    """Puts the facts into an ONNX file's metadata, and a name to the number of images."""
-    import onnx
-
-    model = onnx.load(path)
-    told = {"kfkd": json.dumps(facts), "keypoints": ",".join(facts["keypoints"])}
-    onnx.helper.set_model_props(model, told)
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "n"
-    onnx.checker.check_model(model)
-    onnx.save(model, path)

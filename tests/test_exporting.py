@@ -1,5 +1,5 @@
 import json
-import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -37,7 +37,9 @@ def maps(outputs):
     layers = keras.layers
     image = keras.Input((96, 96, 1))
     x = layers.Normalization(mean=[130.0], variance=[3000.0])(image)
-    x = layers.Conv2D(8, 5, strides=4, padding="same", activation="relu")(x)
+    x = layers.Conv2D(8, 5, strides=4, padding="same", bias_initializer="random_normal")(x)
+    # The zeros around win over what is negative.
+    x = layers.MaxPooling2D(3, strides=1)(layers.ZeroPadding2D(1)(x))
     return keras.Model(image, layers.Conv2D(outputs, 3, padding="same")(x))
 
 
@@ -45,7 +47,7 @@ def maps(outputs):
 def make(tiny_zoo, tmp_path_factory):
     """Makes runs whose models have their first weights."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(sys.modules[__name__].__file__.rpartition("/")[0])
+        patch.syspath_prepend(Path(__file__).parent)
         from untrained import untrained_run
 
         def made(models, codec, **settings):
