@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -37,7 +38,9 @@ def litert_predictor(path: Path, threads: int | None = None) -> Predictor:
         path: the .tflite file.
         threads: at the most; None = as many as it likes.
     """
-    interpreter = _litert()(model_path=str(path), num_threads=threads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's own one says that it will go
+        interpreter = _litert()(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     into = interpreter.get_input_details()[0]["index"]
     out = interpreter.get_output_details()[0]["index"]
