@@ -126,8 +126,14 @@ def _models_row(row: Mapping[str, Any]) -> tuple[str, ...]:
         " + ".join(f"{row['params'][n] / 1e6:.2f} M" for n in sizes) or "—",
         " + ".join(f"{row['gflops'][str(n)]:.2f}" for n in sizes if str(n) in row["gflops"]) or "—",
         shown,
-        f"{measured['kaggle_rmse']:.3f} ({measured['mean_face']:.2f})" if measured else "—",
+        _short(measured),
     )
+
+
+def _short(measured: Mapping[str, Any]) -> str:
+    if "nme" in measured:
+        return "{:.2f} % ({:.2f} %)".format(*(100 * share for share in measured["nme"]))
+    return f"{measured['kaggle_rmse']:.3f} ({measured['mean_face']:.2f})" if measured else "—"
 
 
 def _sizes(row: Mapping[str, Any]) -> list[int]:
@@ -234,14 +240,22 @@ def _built_subsets(e: Entry) -> tuple[dict[str, keras.Model], str]:
 
 
 def best_measured(name: str) -> dict[str, Any]:
-    """The best row of a model in the zoo's table of measured figures, {} where there is none."""
+    """The best row of a model in the zoo's tables of measured figures, {} where there is none."""
     rows = [row for row in packaged("results.json").values() if row["model"] == name]
-    return min(rows, key=lambda row: row["kaggle_rmse"], default={})
+    photos = [row for row in packaged("landmark_results.json").values() if row["model"] == name]
+    return min(rows, key=lambda row: row["kaggle_rmse"], default={}) or min(
+        photos, key=lambda row: row["nme"][0], default={}
+    )
 
 
 def _measured(result: Mapping[str, Any]) -> str:
     if not result:
         return "—"
+    if "nme" in result:
+        return (
+            f"NME {100 * result['nme'][0]:.2f} % on {result['validation_images']} held-out images "
+            f"(mean face {100 * result['nme'][1]:.2f} %), by: {result['command']}"
+        )
     return (
         f"kaggle_rmse {result['kaggle_rmse']:.3f} px on {result['on']} "
         f"(mean face {result['mean_face']:.3f}), by: {result['command']}"

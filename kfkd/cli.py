@@ -89,10 +89,12 @@ def _add_zoo(verbs: Any) -> None:
     verb = _verb(verbs, "describe", commands.describe, about, _json)
     verb.add_argument("name", metavar="MODEL")
     about = "put finished runs into the zoo's table of scores"
-    verb = _verb(verbs, "record", commands.record, about)
+    verb = _verb(verbs, "record", commands.record, about, _quiet)
     verb.add_argument("runs", nargs="*", metavar="RUN")
     verb.add_argument("--table", default="models/results.json", metavar="FILE")
-    verb.add_argument("--readme", metavar="FILE", help="renew the table of scores in this file")
+    about, default = "of runs on photos", "models/landmark_results.json"
+    verb.add_argument("--landmark-table", default=default, metavar="FILE", help=about)
+    verb.add_argument("--readme", metavar="FILE", help="renew the tables of scores in this file")
 
 
 def _add_runs(verbs: Any) -> None:
@@ -390,6 +392,9 @@ def _train_options(verb: Parser) -> None:
     about = "an audit.csv of kfkd audit: labels that are not learned"
     verb.add_argument("--suspects", metavar="CSV", help=about)
     verb.add_argument("--drop-incomplete", action="store_true", help="as the study did")
+    about = "other settings of the recipe, the builder or the codec, such as optimizer=sgd "
+    about += "plateau=None width=0.5 codec.sigma=3"
+    verb.add_argument("--set", nargs="+", metavar="KEY=VALUE", help=about)
     about = "of a pre-trained backbone: a file, or a TF-Hub module's folder, .tar.gz or handle"
     verb.add_argument("--weights", metavar="PATH", help=about)
     about = "let the backbone's last N layers (or all) learn after the head"
@@ -453,6 +458,18 @@ def _add_bench(verbs: Any) -> None:
     verb.add_argument("--model", default="study_model_1", metavar="MODEL")
     verb.add_argument("--rounds", type=int, default=3, metavar="N", help="the median counts")
     verb.add_argument("--most", type=int, default=64, metavar="N", help="photos of each folder")
+    about = "training on images as they are and cropped by a face detector"
+    verb = _verb(kinds, "box", commands.bench_box, about, _data, _json, _quiet)
+    verb.add_argument("--model", default="baseline", metavar="MODEL")
+    verb.add_argument("--detector", default="haar", metavar="NAME")
+    verb.add_argument("--margin", type=float, default=0.1, metavar="SHARE", help="around the box")
+    verb.add_argument("--epochs", type=int, help="at the most")
+    verb.add_argument("--augment", default="published", metavar="MIX", help="as for train")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument(
+        "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
+    )
+    verb.add_argument("--out", default="kfkd-box", metavar="DIR", help="of runs and box.json")
     about = "one face at a time on one core: Keras against exported models"
     verb = _verb(kinds, "export", commands.bench_export, about, _run, _views, _json, _quiet)
     verb.add_argument("--formats", nargs="+", choices=("onnx", "litert", "saved_model"))

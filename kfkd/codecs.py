@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from typing import Any
@@ -14,7 +14,7 @@ from kfkd.heatmaps import Heatmap
 from kfkd.integral import Integral
 from kfkd.lazy import keras
 
-__all__ = ["Codec", "Coordinates", "Heatmap", "Integral", "codec_from"]
+__all__ = ["Codec", "Coordinates", "Heatmap", "Integral", "changed_codec", "codec_from"]
 
 
 @dataclass(frozen=True)
@@ -127,3 +127,31 @@ def codec_from(config: dict[str, Any]) -> Codec:
     if name not in _CODECS:
         raise UnknownName("codec", str(name), list(_CODECS))
     return _CODECS[name](**settings)
+
+
+def changed_codec(codec: Codec, changes: Mapping[str, Any] | None) -> Codec:
+    """A codec with some of its settings changed.
+
+    Args:
+        codec: an entry's.
+        changes: settings by name, such as {"sigma": 3.0}; "codec" names another kind, which then
+            starts from its own defaults.
+
+    Raises:
+        UnknownName: when there is no such kind, or the kind has no such setting.
+        KfkdError: when a number makes no sense.
+
+    Example:
+        >>> changed_codec(Heatmap(sigma=10.0), {"sigma": 3.0}).sigma
+        3.0
+    """
+    if not changes:
+        return codec
+    own = codec.config()
+    start = {} if changes.get("codec", own["codec"]) != own["codec"] else own
+    config = {**start, **changes}
+    known = set(getattr(_CODECS.get(config["codec"]), "__dataclass_fields__", changes)) | {"codec"}
+    for key in changes:
+        if key not in known:
+            raise UnknownName(f"setting of the codec {config['codec']}", key, sorted(known))
+    return codec_from(config)

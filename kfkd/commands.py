@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any
 
 from kfkd.determinism import find_devices
@@ -40,7 +41,7 @@ def models(options: Namespace) -> None:
 
 _LEGEND = """params, GFLOPs: of the published subsets; two per multiply-add, one image
 published: Kaggle private / public RMSE in px, where submitted; the mean face scores 3.87
-measured: our kaggle_rmse in px on held-out real images; see kfkd describe MODEL"""
+measured: our kaggle_rmse in px, of photos the NME, on held-out real images; kfkd describe MODEL"""
 
 
 def describe(options: Namespace) -> None:
@@ -62,16 +63,23 @@ def train(options: Namespace) -> None:
     given = vars(options)
     settings = {key: given[key] for key in _TRAINING}
     recipe = {k: given[k] for k in ("early_stopping", "loss") if given[k] is not None}
-    builder = {"weights": options.weights} if options.weights else None
+    other = _other_settings(options, {**settings, **recipe})
+    builder = other.pop("options", {})
+    if options.weights:
+        builder["weights"] = options.weights
     recipe |= _fine_tuning(options)
-    run = verb(
-        options.name,
-        options.data,
-        options=builder,
-        **settings,
-        **recipe,
-    )
-    _print_run(run)
+    _print_run(verb(options.name, options.data, options=builder, **settings, **recipe, **other))
+
+
+def _other_settings(options: Namespace, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings after --set."""
+    from kfkd.key_values import key_values
+
+    other = key_values(options.name, options.set or (), "--set")
+    for key in other:
+        if key in (*flags, "data", "weights", "phases", "callbacks"):
+            raise KfkdError(f"--set has no {key}; see kfkd train --help for its flag")
+    return other
 
 
 def _fine_tuning(options: Namespace) -> dict[str, Any]:
@@ -436,6 +444,19 @@ def bench_crops(options: Namespace) -> None:
     _print(found, options.json, _figures(found))
 
 
+def bench_box(options: Namespace) -> None:
+    """Trains with and without a face-box stage."""
+    entry(options.model)
+    _calm_tensorflow()
+    from kfkd.bench_box import bench_box as verb
+    from kfkd.bench_box import box_table
+
+    given = vars(options)
+    passed = ("model", "detector", "margin", "epochs", "augment", "seed", "precision", "out")
+    found = verb(options.data, quiet=options.quiet, **{key: given[key] for key in passed})
+    _print(found, options.json, box_table(found))
+
+
 def bench_export(options: Namespace) -> None:
     """Times exported models."""
     _calm_tensorflow()
@@ -459,13 +480,26 @@ def demo(options: Namespace) -> None:
 
 
 def record(options: Namespace) -> None:
-    """Puts runs into the zoo's table."""
+    """Puts runs into the zoo's tables."""
+    _calm_tensorflow()
+    from kfkd.landmark_recording import landmark_table, record_landmarks
     from kfkd.recording import record_runs, results_table, write_block
+    from kfkd.runs import finished_run
+    from kfkd.skeletons import KAGGLE_15
 
-    table = results_table(record_runs(options.runs, options.table))
-    if options.readme:
-        write_block(options.readme, table)
-    print(table)
+    runs = [finished_run(run) for run in options.runs]
+    of_kaggle = [run for run in runs if run.skeleton.points == KAGGLE_15.points]
+    of_photos = [run for run in runs if run.skeleton.points != KAGGLE_15.points]
+    tables = {}
+    if of_kaggle or not runs:
+        tables["measured"] = results_table(record_runs(of_kaggle, options.table))
+    if of_photos or not runs:
+        found = record_landmarks(of_photos, options.landmark_table, options.quiet)
+        tables["landmarks"] = landmark_table(found)
+    for name, text in tables.items():
+        if options.readme:
+            write_block(options.readme, text, name)
+        print(text)
 
 
 def _calm_tensorflow() -> None:

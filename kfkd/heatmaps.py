@@ -16,7 +16,7 @@ from kfkd.lazy import keras
 
 @dataclass(frozen=True)
 class Heatmap:
-    """The network answers with a map for each keypoint; targets have a Gaussian of height 1 there.
+    """The network answers with a map for each keypoint; targets have a Gaussian there.
 
     Batches carry keypoints in pixels; their maps are made in the loss, on the device, and never
     stored. A keypoint without a label, or off the image, has a map of NaN, which losses leave out.
@@ -27,6 +27,8 @@ class Heatmap:
         decoder: "dark" and "soft_argmax" give points between cells (see `kfkd.gaussians`);
             "top_k" nearly so; "argmax" is off by up to half a cell along each axis.
         window: side in pixels of the square that holds all of the Gaussian; None = the whole map.
+        height: of the Gaussian's peak. A Gaussian whose cells add up to 1, as cv2's kernels do, is
+            1 / (2πσ²) high: that far down nothing is learned, see docs/results/heatmaps.md.
 
     Raises:
         KfkdError: when a number makes no sense.
@@ -37,17 +39,18 @@ class Heatmap:
     sigma: float = 2.0
     decoder: str = "dark"
     window: float | None = None
+    height: float = 1.0
 
     def __post_init__(self) -> None:
         whole = isinstance(self.stride, int) and self.stride >= 1
         numbers = all(
             isinstance(v, int | float) and 0 < v < inf
-            for v in (self.sigma, self.window or 1, self.stride)
+            for v in (self.sigma, self.window or 1, self.stride, self.height)
         )
         if not whole or not numbers or self.window == 0 or self.sigma < self.stride / 2:
             raise KfkdError(
                 "a heatmap wants a whole stride from 1, sigma from half of it, a window above 0 "
-                f"or None. Received: {self!r}"
+                f"or None, a height above 0. Received: {self!r}"
             )
         if self.decoder not in DECODERS:
             raise UnknownName("decoder of heatmaps", str(self.decoder), list(DECODERS))
@@ -64,7 +67,8 @@ class Heatmap:
         """
         window = None if self.window is None else self.window / self.stride
         cells = (keras.ops.cast(keypoints, "float32") - self._first) / self.stride
-        return gaussian_maps(cells, size, self.sigma / self.stride, window)
+        maps = gaussian_maps(cells, size, self.sigma / self.stride, window)
+        return maps if self.height == 1 else maps * self.height
 
     def decode(self, maps: Any) -> Any:
         """Keypoints of maps.
@@ -78,7 +82,7 @@ class Heatmap:
         ops = keras.ops
         maps = ops.cast(maps, "float32")
         broken = ops.any(ops.isnan(maps), axis=(1, 2))
-        maps = ops.where(ops.isnan(maps), 0.0, maps)
+        maps = ops.where(ops.isnan(maps), 0.0, maps) / self.height
         cells = DECODERS[self.decoder](maps, self.sigma / self.stride)
         pixels = cells * self.stride + self._first
         return ops.where(broken[..., None], np.float32(np.nan), pixels)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +24,9 @@ class LandmarkScores:
         pixels: "photos" = measured in the photos' own pixels, "images" = in those of the images
             given, where they are not known as crops of photos.
         scores: "nme" and "failure_rate", "auc" (all by the distance of the outer eye corners),
-            "nme_box" (by √(w · h) of the points' box), as shares; "pixel_mae" in pixels; None =
-            cannot be measured.
+            "nme_box" (by √(w · h) of the points' box), as shares; "pixel_mae" in pixels,
+            "mse_sides" in squares of the images' sides, which the course's reports minimised;
+            None = cannot be measured.
         regions: NME by part of the face, by the eyes' distance, where the skeleton names it, else
             by the box.
     """
@@ -38,13 +38,13 @@ class LandmarkScores:
     def table(self) -> str:
         """The scores as text."""
         rows = [
-            (_TOLD[name].format(self.pixels), *(_shown(v, name in _SHARES) for v in pair))
+            (_TOLD[name].format(self.pixels), *(_shown(v, *_HOW.get(name, ())) for v in pair))
             for name, pair in self.scores.items()
         ]
         parts = [table((f"measured in pixels of the {self.pixels}", "model", "mean face"), rows)]
         if self.regions:
             header = (f"NME in %, {self._unit}", "model", "mean face")
-            regions = [(k, *(_shown(v, True) for v in pair)) for k, pair in self.regions.items()]
+            regions = [(k, *(_shown(v, 100, 2) for v in pair)) for k, pair in self.regions.items()]
             parts.append(table(header, regions))
         return "\n\n".join(parts)
 
@@ -54,13 +54,15 @@ class LandmarkScores:
 
 
 _EYES, _BOX = "of the outer eye corners' distance", "of √(w · h) of the points' box"
-_SHARES = ("nme", "nme_box", "failure_rate")
+# As hundredths of the face, and digits after the point.
+_HOW = {"nme": (100, 2), "nme_box": (100, 2), "failure_rate": (100, 2), "mse_sides": (1, 6)}
 _TOLD = {
     "nme": f"NME in %, {_EYES}",
     "nme_box": f"NME in %, {_BOX}",
     "auc": f"AUC@{LIMIT:g} (1 is perfect)",
     "failure_rate": f"failures@{LIMIT:g}, % of the images",
     "pixel_mae": "mean absolute error, px of the {} (the course's score)",
+    "mse_sides": "mean squared error, of the images' sides (the reports' loss)",
 }
 
 
@@ -89,9 +91,19 @@ def score_landmarks(
     regions = {name: pair for name, pair in _pairs(*parts).items() if pair[0] is not None}
     return LandmarkScores(
         pixels="images" if faces.photos is None else "photos",
-        scores=_pairs(*scores),
+        scores={**_pairs(*scores), "mse_sides": _of_sides(faces, predicted, mean_face)},
         regions=regions if faces.skeleton.groups else {},
     )
+
+
+def _of_sides(faces: FaceSet, predicted: np.ndarray, mean_face: np.ndarray) -> Pair:
+    """Mean squared errors of the coordinates as shares of the images' width and height."""
+    sides = np.array(faces.images.shape[2:0:-1], float)
+    known = np.where(np.isnan(predicted), np.nan, faces.keypoints)
+    squares = [((points - known) / sides) ** 2 for points in (predicted, mean_face)]
+    found = [float(np.nanmean(s)) if not np.isnan(s).all() else np.nan for s in squares]
+    model, constant = (None if np.isnan(mean) else round(mean, 8) for mean in found)
+    return model, constant
 
 
 def eye_errors(
@@ -136,5 +148,5 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 5)
 
 
-def _shown(value: Any, share: bool) -> str:
-    return "—" if value is None else f"{100 * value:.2f}" if share else f"{value:.3f}"
+def _shown(value: float | None, times: int = 1, digits: int = 3) -> str:
+    return "—" if value is None else f"{times * value:.{digits}f}"

@@ -12,10 +12,12 @@ from typing import Any
 from kfkd.errors import KfkdError, RunError
 from kfkd.files import read_json, write_json, write_text
 from kfkd.fine_tuning import fine_tuning_flags
+from kfkd.key_values import key_value_words
+from kfkd.pipelines.photo_sources import KINDS
+from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
 from kfkd.runs import Run, finished_run
-
-BLOCK = ("<!-- measured -->", "<!-- /measured -->")
+from kfkd.search_spaces import builder_options
 
 _ALWAYS = ("epochs", "batch_size", "learning_rate", "validation")
 _WHERE_OTHER = ("loss", "early_stopping")
@@ -49,7 +51,9 @@ def training_command(run: Run) -> str:
     if isinstance(options.get("weights"), str):
         told["weights"] = options.pop("weights")
     known = (*told, "copies", *(["phases"] if "fine_tune" in told else []))
-    untold = [key for key in other if key not in known] + list(options)
+    rest = {key: recipe[key] for key in other if key not in known} | options
+    known = {*builder_options(entry(run.name)), *published} - {"phases", "weights"}
+    untold = [key for key in rest if key not in known]
     if settings["augment"]:
         untold.append(f"augment={settings['augment']}")
     if untold:
@@ -57,7 +61,7 @@ def training_command(run: Run) -> str:
             f"{run.folder} differs from the zoo's {run.name} in what kfkd train has no flag for: "
             f"{', '.join(untold)}"
         )
-    words = ["kfkd", "train", run.name, "--data", "DATA", "--seed", str(settings["seed"])]
+    words = ["kfkd", "train", run.name, "--data", _data_word(run), "--seed", str(settings["seed"])]
     words += ["--subsets", *settings["subsets"], "--precision", settings["precision"]]
     for key, value in told.items():
         words += [f"--{key.replace('_', '-')}"]
@@ -66,7 +70,23 @@ def training_command(run: Run) -> str:
         words.append("--copies" if recipe["copies"] else "--no-copies")
     if settings["drop_incomplete"]:
         words.append("--drop-incomplete")
-    return shlex.join(words)
+    changed = key_value_words(rest) + key_value_words(settings.get("codec") or {}, "codec.")
+    return shlex.join([*words, *(["--set", *changed] if changed else [])])
+
+
+def _data_word(run: Run) -> str:
+    """What stands for the run's data in a command: DATA, or NAME:DATA with unusual crops."""
+    named = photo_source(run.record["data"]["path"] or "")
+    if named is None:
+        return "DATA"
+    name, _, options = named
+    height, width, channels = entry(run.name).input_shape
+    usual = {"size": (height, width), "channels": channels, "margin": KINDS[name].margin}
+    other = {key: value for key, value in options.items() if usual.get(key) != value}
+    if "size" in other:
+        other["size"] = "x".join(map(str, other["size"]))
+    asked = "&".join(f"{key}={value}" for key, value in other.items())
+    return f"{name}:DATA" + (f"?{asked}" if asked else "")
 
 
 def measured(run: Run) -> dict[str, Any]:
@@ -93,7 +113,7 @@ def measured(run: Run) -> dict[str, Any]:
     record = run.record
     return {
         "model": run.name,
-        "augment": _mix_name(run),
+        "augment": mix_name(run),
         **{key: scores[key] for key in ("kaggle_rmse", "dense", "sparse", "full", "four_point")},
         "mean_face": run.metrics["mean_face"]["kaggle_rmse"],
         "mean_face_per_source": run.metrics["mean_per_source"]["kaggle_rmse"],
@@ -108,7 +128,8 @@ def measured(run: Run) -> dict[str, Any]:
     }
 
 
-def _mix_name(run: Run) -> str:
+def mix_name(run: Run) -> str:
+    """The mix that a run was trained with, as the tables call it."""
     recipe = run.record["settings"]["recipe"]
     if not recipe["augment"]:
         return "none"
@@ -171,15 +192,20 @@ def results_table(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", *commands])
 
 
-def write_block(path: str | Path, text: str) -> None:
-    """Puts `text` between the file's `measured` markers.
+def write_block(path: str | Path, text: str, name: str = "measured") -> None:
+    """Puts `text` between the markers <!-- NAME --> and <!-- /NAME --> of a file.
 
     Raises:
         KfkdError: when the file has no such markers.
     """
-    whole = Path(path).read_text(encoding="utf-8")
-    if any(mark not in whole for mark in BLOCK):
-        raise KfkdError(f"{path} wants the markers {BLOCK[0]} and {BLOCK[1]}")
-    before, _, rest = whole.partition(BLOCK[0])
-    after = rest.partition(BLOCK[1])[2]
-    write_text(path, f"{before}{BLOCK[0]}\n{text}\n{BLOCK[1]}{after}")
+    whole, (begin, end) = Path(path).read_text(encoding="utf-8"), block(name)
+    if any(mark not in whole for mark in (begin, end)):
+        raise KfkdError(f"{path} wants the markers {begin} and {end}")
+    before, _, rest = whole.partition(begin)
+    after = rest.partition(end)[2]
+    write_text(path, f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def block(name: str) -> tuple[str, str]:
+    """The markers around a table that a command keeps."""
+    return f"<!-- {name} -->", f"<!-- /{name} -->"

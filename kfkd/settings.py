@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kfkd.augment import Mix, mix
+from kfkd.codecs import Codec, changed_codec
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.heatmaps import Heatmap
 from kfkd.registry import Entry, Phase, Plateau, Recipe, entry
 from kfkd.views import Views, views_from
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+_OPTIONAL = ("fold", "suspects", "codec")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Settings:
         split_seed: of the split alone; None = `seed`.
         fold: (i, k), the fold of a cross-validation that is held out; None = the recipe's share.
         suspects: labels that are not learned, see `kfkd.suspects`; None = all are.
+        codec: changed settings of the entry's codec, see `kfkd.codecs.changed_codec`; None = its
+            own.
     """
 
     model: str
@@ -47,6 +52,17 @@ class Settings:
     split_seed: int | None = None
     fold: tuple[int, int] | None = None
     suspects: str | None = None
+    codec: dict[str, Any] | None = None
+
+    @property
+    def coded_by(self) -> Codec:
+        """The codec: the entry's own, with what was changed.
+
+        Raises:
+            UnknownName: when the codec has no such setting.
+            KfkdError: when a number makes no sense.
+        """
+        return changed_codec(entry(self.model).codec, self.codec)
 
     @property
     def split_by(self) -> int:
@@ -57,7 +73,7 @@ class Settings:
         """The settings as they stand in run.json."""
         fields = json.loads(json.dumps(asdict(self)))
         # Left out where they are not used: run.json files that do not know them stay equal.
-        return {k: v for k, v in fields.items() if v is not None or k not in ("fold", "suspects")}
+        return {k: v for k, v in fields.items() if v is not None or k not in _OPTIONAL}
 
 
 def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:
@@ -161,9 +177,8 @@ def check(settings: Settings) -> None:
     if settings.precision not in PRECISIONS:
         raise UnknownName("precision", settings.precision, list(PRECISIONS))
     loss_called(recipe.loss)
-    if numbered(recipe.loss)[0] in MAP_LOSSES and not isinstance(
-        entry(settings.model).codec, Heatmap
-    ):
+    _check_codec(settings)
+    if numbered(recipe.loss)[0] in MAP_LOSSES and not isinstance(settings.coded_by, Heatmap):
         raise KfkdError(
             f"the loss {recipe.loss} wants a model that answers with heatmaps. "
             f"Received: {settings.model}, which answers with coordinates"
@@ -171,6 +186,21 @@ def check(settings: Settings) -> None:
     _check_together(recipe)
     if recipe.optimizer.lower() not in _optimizers():
         raise UnknownName("optimizer", recipe.optimizer, _optimizers())
+
+
+def _check_codec(settings: Settings) -> None:
+    """Refuses a codec that the entry's network does not fit."""
+    found, codec = entry(settings.model), settings.coded_by
+    shapes = [c.output_shape(c.outputs(1), found.input_shape) for c in (found.codec, codec)]
+    if shapes[0] != shapes[1]:
+        raise KfkdError(
+            f"{settings.model} answers with {_sides(shapes[0])} numbers a keypoint, the codec "
+            f"{codec} wants {_sides(shapes[1])}"
+        )
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _check_together(recipe: Recipe) -> None:

@@ -144,7 +144,7 @@ class Trainer:
             name=self.settings.model,
             subset=subset,
             recipe=self.recipe,
-            codec=entry(self.settings.model).codec,
+            codec=self.settings.coded_by,
             seed=self.settings.seed,
             precision=self.settings.precision,
             options=self.settings.options,

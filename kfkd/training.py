@@ -47,6 +47,7 @@ def train(
     split_seed: int | None = None,
     fold: tuple[int, int] | None = None,
     suspects: str | Path | None = None,
+    codec: Mapping[str, Any] | None = None,
     drop_incomplete: bool = False,
     options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -86,6 +87,8 @@ def train(
             for it, so that nothing is chosen by the fold. See `kfkd.cross_validate`.
         suspects: an audit.csv of `kfkd.audit`: the labels that it says to drop are not learned;
             held-out rows keep all of theirs.
+        codec: changed settings of the entry's codec, such as {"sigma": 3.0}, or another kind that
+            the network fits, {"codec": "integral", "stride": 1, "margin": 0}.
         drop_incomplete: leave out training rows that miss a label of the subset, as the study did;
             otherwise missing labels are masked and no row is lost.
         options: for the builder, such as {"weights": "imagenet"}.
@@ -132,6 +135,7 @@ def train(
         split_seed=split_seed,
         fold=tuple(fold) if isinstance(fold, list) else fold,
         suspects=(str(listed) or None) if listed else None,
+        codec=dict(codec) if codec else None,
     )
     check(settings)
     if (backend := keras.config.backend()) not in ("tensorflow", "jax"):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
 from argparse import Namespace
-from collections.abc import Sequence
 from typing import Any
 
-from kfkd.errors import KfkdError
-from kfkd.registry import entry
-from kfkd.search_spaces import builder_options, search_space
+from kfkd.key_values import key_values
+from kfkd.search_spaces import search_space
 from kfkd.tuning import tune as verb
 from kfkd.tuning_checks import space_facts
 from kfkd.tuning_text import space_text
@@ -38,7 +35,7 @@ def tune(options: Namespace) -> None:
     """
     # Every trial has a model of its own; TensorFlow takes them for one that is traced anew.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    settings = fixed_settings(options.name, options.fix or ())
+    settings = key_values(options.name, options.fix or (), "--fix")
     if options.list:
         facts = _listed(options.name, settings)
         print(json.dumps(facts, indent=2) if options.json else space_text(facts))
@@ -54,35 +51,3 @@ def _listed(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
     hp = HyperParameters()
     search_space(name, {*settings, *settings.get("options", {})})(hp)
     return space_facts(hp)
-
-
-def fixed_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
-    """Settings of `kfkd.train` from the words after --fix.
-
-    Args:
-        name: entry of the zoo; what its builder has as an option becomes one.
-        texts: "KEY=VALUE" each, the value as Python writes it, or a bare word.
-
-    Raises:
-        KfkdError: when one reads otherwise.
-
-    Example:
-        >>> fixed_settings("lenet5", ["loss=mse", "units=60"])
-        {'loss': 'mse', 'options': {'units': 60}}
-    """
-    known = builder_options(entry(name))
-    settings: dict[str, Any] = {}
-    options: dict[str, Any] = {}
-    for text in texts:
-        key, found, value = text.partition("=")
-        if not found or not key.isidentifier():
-            raise KfkdError(f"--fix wants KEY=VALUE, such as batch_size=64. Received: {text}")
-        (options if key in known else settings)[key] = _value(value)
-    return {**settings, "options": options} if options else settings
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text

@@ -37,7 +37,8 @@ def test_readme_names_what_exists():
     if not readme.is_file():
         pytest.skip("README.md is not beside an installed copy")
     from kfkd.cli import parser
-    from kfkd.recording import BLOCK, results_table
+    from kfkd.landmark_recording import landmark_table
+    from kfkd.recording import block, results_table
 
     text = readme.read_text(encoding="utf-8")
     commands = parser()._subparsers._group_actions[0].choices
@@ -45,5 +46,9 @@ def test_readme_names_what_exists():
         assert f"kfkd {command}" in text, f"README.md does not mention kfkd {command}"
     from kfkd.catalogue import packaged
 
-    block = text.partition(BLOCK[0])[2].partition(BLOCK[1])[0].strip()
-    assert block == results_table(packaged("results.json")).strip()
+    for name, table in (
+        ("measured", results_table(packaged("results.json"))),
+        ("landmarks", landmark_table(packaged("landmark_results.json"))),
+    ):
+        begin, end = block(name)
+        assert text.partition(begin)[2].partition(end)[0].strip() == table.strip()

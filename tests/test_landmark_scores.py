@@ -53,8 +53,9 @@ def test_evaluate_prints_the_fields_scores(run, photos, capsys):
     assert "kaggle_rmse" not in text
     assert main(["evaluate", str(run.folder), "--quiet", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["landmarks"]
+    shares = ("nme", "nme_box", "auc", "failure_rate")
     assert told["pixels"] == "photos"
-    assert set(told["scores"]) == {"nme", "nme_box", "auc", "failure_rate", "pixel_mae"}
+    assert set(told["scores"]) == {*shares, "pixel_mae", "mse_sides"}
     assert set(told["regions"]) == {"contour", "brows", "nose", "eyes", "mouth", "all"}
     assert all(v is not None for pair in told["scores"].values() for v in pair)
     assert told == json.loads(json.dumps(run.metrics["landmarks"]))

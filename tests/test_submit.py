@@ -13,9 +13,10 @@ import pytest
 import kfkd
 from kfkd.cli import parser
 from kfkd.errors import KfkdError, RunError, UnknownName
+from kfkd.key_values import key_values
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.recording import measured, record_runs, results_table, training_command, write_block
-from kfkd.registry import entry
+from kfkd.registry import Plateau, entry
 from kfkd.runs import Run, load_run
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo")
@@ -158,7 +159,7 @@ def changed(run, **settings):
     record = json.loads(json.dumps(run.record))
     for key, value in settings.items():
         place = record["settings"]
-        (place if key in place else place["recipe"])[key] = value
+        (place if key in (*place, "codec") else place["recipe"])[key] = value
     return Run(run.folder, record)
 
 
@@ -191,10 +192,7 @@ def test_command_names_the_weights_and_nothing_that_the_entry_says(run):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"optimizer": "sgd", "restore_best": False}, "optimizer, restore_best"),
-        ({"plateau": None}, "plateau"),
         ({"phases": [{"epochs": 6, "unfreeze": 0, "learning_rate": None}]}, "phases"),
-        ({"early_stopping": None}, "early_stopping"),
         ({"augment": "my_flip"}, "augment=my_flip"),
         ({"options": {"weights": "imagenet", "preprocess": True}}, "preprocess"),
     ],
@@ -202,6 +200,24 @@ def test_command_names_the_weights_and_nothing_that_the_entry_says(run):
 def test_runs_that_no_command_repeats_are_refused(run, settings, named):
     with pytest.raises(RunError, match=f"no flag for: {named}$"):
         training_command(changed(run, **settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "sgd", "restore_best": False},
+        {"plateau": None, "early_stopping": None},
+        {"plateau": {"factor": 0.5, "patience": 2, "min_learning_rate": 1e-5}, "weight_decay": 0.1},
+        {"codec": {"offset": 48, "scale": [48.0, 32.0]}},
+        {"options": {"units": 12}},
+    ],
+)
+def test_other_settings_stand_after_set(run, settings):
+    words = parsed(changed(of_the_zoo(run, "study_model_2"), **settings))["set"]
+    found = key_values("study_model_2", words, "--set")
+    if isinstance(found.get("plateau"), Plateau):
+        found["plateau"] = asdict(found["plateau"])
+    assert found == settings
 
 
 def of_the_zoo(run, name, **recipe):

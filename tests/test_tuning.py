@@ -17,12 +17,12 @@ from keras_tuner import HyperParameters
 import kfkd
 from kfkd.cli import main, parser
 from kfkd.errors import KfkdError, RunError, UnknownName
+from kfkd.key_values import key_values
 from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run
 from kfkd.skeletons import IBUG_68
 from kfkd.tuning import tune
-from kfkd.tuning_command import fixed_settings
 from kfkd.tuning_oracles import FAILURES, grid_size
 from kfkd.tuning_pictures import trials_picture
 from kfkd.tuning_plan import FILES, Plan, tuner_called
@@ -427,7 +427,7 @@ def test_an_entrys_space_is_fixed_where_the_caller_says_so(faces, imagined, tmp_
         "here",
     ))  # fmt: skip
     given = parser().parse_args(words[1:])
-    assert fixed_settings("simple_cnn", given.fix) == fixed
+    assert key_values("simple_cnn", given.fix, "--fix") == fixed
 
 
 def test_own_models_are_searched_by_their_options(own_zoo_entry):

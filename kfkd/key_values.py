@@ -1,0 +1,74 @@
+"""Settings as words of a command line: KEY=VALUE, the value as Python writes it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kfkd.errors import KfkdError
+from kfkd.registry import Plateau, entry
+from kfkd.search_spaces import builder_options
+from kfkd.views import views_from
+
+_CODEC = "codec."
+
+
+def key_values(name: str, texts: Sequence[str], flag: str) -> dict[str, Any]:
+    """Settings of `kfkd.train` from the words after a flag.
+
+    Args:
+        name: entry of the zoo; what its builder has as an option becomes one, and "codec.KEY"
+            becomes a setting of its codec.
+        texts: "KEY=VALUE" each, the value as Python writes it, or a bare word.
+        flag: what to call the flag in an error.
+
+    Raises:
+        KfkdError: when one reads otherwise.
+
+    Example:
+        >>> key_values("lenet5", ["loss=mse", "units=60"], "--set")
+        {'loss': 'mse', 'options': {'units': 60}}
+    """
+    known = builder_options(entry(name))
+    settings: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {"options": {}, "codec": {}}
+    for text in texts:
+        key, found, value = text.partition("=")
+        of_codec = key.startswith(_CODEC)
+        key = key.removeprefix(_CODEC)
+        if not found or not key.isidentifier():
+            raise KfkdError(f"{flag} wants KEY=VALUE, such as batch_size=64. Received: {text}")
+        place = inner["codec"] if of_codec else inner["options"] if key in known else settings
+        place[key] = _value(value)
+    if isinstance(plateau := settings.get("plateau"), dict):
+        settings["plateau"] = Plateau(**plateau)
+    if isinstance(views := settings.get("views"), dict):
+        settings["views"] = views_from(views)
+    return {**settings, **{key: found for key, found in inner.items() if found}}
+
+
+def key_value_words(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The words that `key_values` reads these settings from.
+
+    Args:
+        settings: by name, numbers, texts, lists and dicts of them.
+        prefix: "codec." for a codec's.
+
+    Example:
+        >>> key_value_words({"sigma": 3.0, "decoder": "dark"}, "codec.")
+        ['codec.sigma=3.0', 'codec.decoder=dark']
+    """
+    return [f"{prefix}{key}={_word(value)}" for key, value in settings.items()]
+
+
+def _word(value: Any) -> str:
+    bare = isinstance(value, str) and _value(value) == value
+    return value if bare else repr(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
