@@ -39,6 +39,8 @@ KINDS: dict[str, type[Transform]] = {
 }
 """Transforms by the name that a mix calls them."""
 
+_LONGEST = 10_000
+
 
 def mix_from(text: str, name: str = "") -> Mix:
     """A mix from its text.
@@ -59,6 +61,8 @@ def mix_from(text: str, name: str = "") -> Mix:
         >>> mix_from("flip(p=0.5), rotate(15) | original").branches[1]
         ()
     """
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        raise KfkdError(f"a mix wants a text of {_LONGEST:,} characters at most. {text!r:.80}…")
     branches, frames = [], []
     for part in text.split("|"):
         items = [_item(node, text) for node in _calls(part, text)]
@@ -73,7 +77,7 @@ def _calls(part: str, text: str) -> list[ast.expr]:
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(part.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _unreadable(part, text) from error
     return tree.elts if isinstance(tree, ast.Tuple) else [tree]
 
@@ -81,7 +85,7 @@ def _calls(part: str, text: str) -> list[ast.expr]:
 def _item(node: ast.expr, text: str) -> Transform | Frame | None:
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     if not isinstance(call.func, ast.Name) or any(k.arg is None for k in call.keywords):
-        raise _unreadable(ast.unparse(node), text)
+        raise _unreadable(_shown(node), text)
     name = call.func.id
     if name == "original":
         return None
@@ -91,19 +95,26 @@ def _item(node: ast.expr, text: str) -> Transform | Frame | None:
     try:
         positional = [ast.literal_eval(value) for value in call.args]
         named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except ValueError as error:
-        raise _unreadable(ast.unparse(node), text) from error
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise _unreadable(_shown(node), text) from error
     try:
         return kind(*positional, **named)
-    except TypeError as error:
+    except KfkdError:
+        raise
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         known = ", ".join(f.name for f in sorted(fields(kind), key=lambda f: f.kw_only is True))
-        raise KfkdError(
-            f"{name} takes the arguments {known}. Received: {ast.unparse(node)}"
-        ) from error
+        raise KfkdError(f"{name} takes the arguments {known}. Received: {_shown(node)}") from error
+
+
+def _shown(node: ast.expr) -> str:
+    try:
+        return ast.unparse(node)
+    except RecursionError:  # as many minus signs as a text may have
+        return "…"
 
 
 def _unreadable(part: str, text: str) -> KfkdError:
     return KfkdError(
         "a mix reads like 'original | flip(p=0.5), rotate(15)'. "
-        f"Received: {part.strip()!r} in {text!r}"
+        f"Received: {part.strip()!r:.200} in {text!r:.1000}"
     )

@@ -42,9 +42,11 @@ _HOME = {
     "detect_video": "kfkd.detecting_video",
     "filters_figure": "kfkd.seeing",
     "features_figure": "kfkd.seeing",
+    "Machines": "kfkd.cluster",
 }
 
 __all__ = [
+    "Machines",
     "__version__",
     "analyse",
     "audit",
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from kfkd.auditing import audit
     from kfkd.augmenting import draw_mix
     from kfkd.catalogue import build, describe, list_models
+    from kfkd.cluster import Machines
     from kfkd.comparing import compare
     from kfkd.datasets import download_data, list_data
     from kfkd.detecting import detect

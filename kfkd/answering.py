@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kfkd.errors import BrokenAnswer, RunError
+from kfkd.errors import BrokenAnswer, KfkdError, RunError
 from kfkd.integral import Integral
 from kfkd.pipelines.batches import evaluation_size
 
@@ -55,17 +55,28 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
 
 
 def _answer(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:
-    model, codec = run.model(subset), run.codec(subset)
-    if len(images) <= batch_size:
-        # `predict` sets up an input pipeline, which takes a hundred times as long as a face.
-        outputs = np.asarray(model.predict_on_batch(images))
-    else:
-        outputs = model.predict(images, batch_size=batch_size, verbose=0)
+    codec, outputs = run.codec(subset), _outputs(run, subset, batch_size, images)
     finite = np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
     if broken := int(np.count_nonzero(~finite)):
         raise BrokenAnswer(f"{run.folder}: the model of {subset} fails on {broken} images: NaN")
     points = np.asarray(codec.decode(outputs), np.float32)
+    if not np.isfinite(points).all():
+        raise BrokenAnswer(f"{run.folder}: the codec of {subset} makes no points of its answers")
     doubt = np.full(points.shape[:2], np.nan, np.float32)
     if isinstance(codec, Integral):
         doubt = np.asarray(codec.spread(outputs), np.float32)
     return np.concatenate([points, doubt[..., None]], axis=-1)
+
+
+def _outputs(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:
+    model = run.model(subset)
+    try:
+        if len(images) <= batch_size:
+            # `predict` sets up an input pipeline, which takes a hundred times as long as a face.
+            return np.asarray(model.predict_on_batch(images))
+        return model.predict(images, batch_size=batch_size, verbose=0)
+    except KfkdError:
+        raise
+    except Exception as error:  # what backends raise has no common kind
+        told = f"{type(error).__name__} {str(error).strip().partition(chr(10))[0]:.300}"
+        raise RunError(f"{run.folder}: the model of {subset} cannot answer: {told}") from error

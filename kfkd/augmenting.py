@@ -148,11 +148,12 @@ def draw_mix(
         "transforms.png": lambda: transforms_sheet(chosen, shown, draws, seed),
     }
     if not chosen.transforms:
-        (Path(out) / "transforms.png").unlink(missing_ok=True)
         del sheets["transforms.png"]
     for name, sheet in sheets.items():
         say(f"drawing {name}", quiet)
         save_figure(sheet(), Path(out) / name)
+    if not chosen.transforms:
+        (Path(out) / "transforms.png").unlink(missing_ok=True)
     say("counting keypoints that leave the frame", quiet)
     return DrawnMix(chosen, Path(out), tuple(sheets), lost_points(chosen, found, seed))
 

@@ -19,6 +19,7 @@ from kfkd.evaluation import validation_rows
 from kfkd.faces import FaceSet
 from kfkd.files import write_json
 from kfkd.metrics import kaggle_rmse, rmse
+from kfkd.pipelines.detectors import Detects
 from kfkd.pipelines.detectors import detector as detector_named
 from kfkd.pipelines.face_box import Cropped, cropped
 from kfkd.progress import say
@@ -32,7 +33,7 @@ RESULTS = "box.json"
 def bench_box(
     data: Any = None,
     model: str = "baseline",
-    detector: str = "haar",
+    detector: Detects = "haar",
     margin: float = 0.1,
     *,
     out: str | Path = "kfkd-box",
@@ -47,7 +48,7 @@ def bench_box(
     Args:
         data: labelled faces, see `kfkd.load_faces`; None = as for `kfkd.train`.
         model: entry of the zoo.
-        detector: name of a face detector.
+        detector: a face detector, see `kfkd.pipelines.detectors.detector`.
         margin: share of the box's side that is added on each side of it.
         out: folder of the two runs and of box.json; unfinished ones there go on.
         quiet: no progress.
@@ -65,7 +66,7 @@ def bench_box(
     finder = detector_named(detector)
     faces, out = as_faces(data, quiet=quiet), Path(out).expanduser()
     box = cropped(faces, finder, margin)
-    say(f"{detector}: {box.found.sum()} of {len(faces)} faces found", quiet)
+    say(f"{finder.name}: {box.found.sum()} of {len(faces)} faces found", quiet)
     ways = {"as they are": (faces, None), "cropped": (replace(box.faces, path=""), box)}
     scores = {}
     for way, (images, stage) in ways.items():
@@ -75,7 +76,7 @@ def bench_box(
     lost = np.isnan(box.faces.keypoints) & faces.labelled
     made = {
         "model": model,
-        "detector": detector,
+        "detector": finder.name,
         "margin": margin,
         "images": len(faces),
         "missed": box.missed,

@@ -9,6 +9,7 @@ from typing import Any
 
 from kfkd import __version__, commands
 from kfkd.errors import KfkdError
+from kfkd.joining import leave
 
 Parser = argparse.ArgumentParser
 
@@ -27,14 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
         sys.stdout.flush()
     except KfkdError as error:
-        return _fail(str(error), 2)
+        return leave(_fail(str(error), 2))
     except BrokenPipeError:
         sys.stdout = None  # type: ignore[assignment]
         return 0
     except OSError as error:
         return _fail(f"{error.filename or 'system'}: {error.strerror or error}", 2)
     except KeyboardInterrupt:
-        return _fail("stopped" + _GO_ON.get(options.run, ""), 130)
+        return leave(_fail("stopped" + _GO_ON.get(options.run, ""), 130))
     return 0
 
 
@@ -48,7 +49,9 @@ _GO_ON = {
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"kfkd: {' '.join(message.split())}", file=sys.stderr)
+    told = " ".join(message.split())
+    # A file's content, quoted in a message, must not steer the terminal.
+    print("kfkd: " + "".join(c if c.isprintable() else "?" for c in told), file=sys.stderr)
     return code
 
 
@@ -95,12 +98,15 @@ def _add_zoo(verbs: Any) -> None:
     about, default = "of runs on photos", "models/landmark_results.json"
     verb.add_argument("--landmark-table", default=default, metavar="FILE", help=about)
     verb.add_argument("--readme", metavar="FILE", help="renew the tables of scores in this file")
+    about = "renew the whole table of scores on photos in this file"
+    verb.add_argument("--landmark-page", metavar="FILE", help=about)
 
 
 def _add_runs(verbs: Any) -> None:
     verb = _verb(verbs, "train", commands.train, "train a model of the zoo", _data, _quiet)
     _train_options(verb)
-    _verb(verbs, "resume", commands.resume, "go on with an unfinished run", _run, _data, _quiet)
+    about = "go on with an unfinished run"
+    _verb(verbs, "resume", commands.resume, about, _run, _data, _quiet, _devices)
     verb = _verb(verbs, "evaluate", commands.evaluate, "score a run", _run, _data, _json, _quiet)
     verb.add_argument("--all", action="store_true", help="every row, not only the held-out ones")
     _add_reports(verbs)
@@ -115,6 +121,7 @@ def _add_runs(verbs: Any) -> None:
     about = "a small copy of a run, with a card, to hand on"
     verb = _verb(verbs, "pack", commands.pack, about, _run)
     verb.add_argument("--out", required=True, metavar="DIR")
+    verb.add_argument("--name", help="what its card calls it (default: the model's name)")
     _add_export(verbs)
     about = "the runs that come with the package, best first, and their scores"
     _verb(verbs, "pretrained", commands.pretrained, about, _json)
@@ -370,7 +377,7 @@ def _train_options(verb: Parser) -> None:
     verb.add_argument("--validation", type=float, metavar="SHARE")
     verb.add_argument("--early-stopping", type=int, metavar="EPOCHS")
     losses = ("mse", "rmse", "mae", "huber", "wing", "weighted_mse", "adaptive_wing")
-    verb.add_argument("--loss", choices=losses)
+    verb.add_argument("--loss", metavar="LOSS", help=f"{', '.join(losses)}; huber(2) and so on")
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument(
         "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
@@ -392,6 +399,8 @@ def _train_options(verb: Parser) -> None:
     about = "an audit.csv of kfkd audit: labels that are not learned"
     verb.add_argument("--suspects", metavar="CSV", help=about)
     verb.add_argument("--drop-incomplete", action="store_true", help="as the study did")
+    about = "run whose weights the training begins with, such as pyramid"
+    verb.add_argument("--start", metavar="RUN", help=about)
     about = "other settings of the recipe, the builder or the codec, such as optimizer=sgd "
     about += "plateau=None width=0.5 codec.sigma=3"
     verb.add_argument("--set", nargs="+", metavar="KEY=VALUE", help=about)
@@ -404,6 +413,17 @@ def _train_options(verb: Parser) -> None:
     about = "learning rate of fine-tuning (default 0.0001)"
     verb.add_argument("--fine-tune-rate", type=float, metavar="R", help=about)
     verb.add_argument("--out", metavar="DIR", help="run folder; an unfinished one there goes on")
+    _devices(verb)
+    about = "how many machines train together under JAX, or auto: as Slurm and others say; each "
+    about += "runs this command, see docs/distributed.md"
+    verb.add_argument("--machines", metavar="N", help=about)
+    verb.add_argument("--machine", type=int, metavar="I", help="which of them this is, from 0")
+    verb.add_argument("--coordinator", metavar="HOST:PORT", help="where machine 0 is reached")
+
+
+def _devices(verb: Parser) -> None:
+    about = "how many devices of this machine share the work, or all (default: one)"
+    verb.add_argument("--devices", metavar="N", help=about)
 
 
 def _submit_options(verb: Parser) -> None:
@@ -470,6 +490,10 @@ def _add_bench(verbs: Any) -> None:
         "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
     )
     verb.add_argument("--out", default="kfkd-box", metavar="DIR", help="of runs and box.json")
+    about = "keypoints of photos by detectors' boxes against the data set's"
+    verb = _verb(kinds, "boxes", commands.bench_boxes, about, _run, _json, _quiet)
+    verb.add_argument("--detectors", nargs="+", default=["mtcnn", "haar"], metavar="NAME")
+    verb.add_argument("--most", type=int, metavar="N", help="held-out images")
     about = "one face at a time on one core: Keras against exported models"
     verb = _verb(kinds, "export", commands.bench_export, about, _run, _views, _json, _quiet)
     verb.add_argument("--formats", nargs="+", choices=("onnx", "litert", "saved_model"))

@@ -68,7 +68,18 @@ def train(options: Namespace) -> None:
     if options.weights:
         builder["weights"] = options.weights
     recipe |= _fine_tuning(options)
+    settings |= {"devices": _count(options.devices), "machines": _machines(options)}
     _print_run(verb(options.name, options.data, options=builder, **settings, **recipe, **other))
+
+
+def _count(devices: str | None) -> int | str | None:
+    return int(devices) if devices and devices.isdigit() else devices
+
+
+def _machines(options: Namespace) -> Any:
+    from kfkd.joining import machines_asked
+
+    return machines_asked(options.machines, options.machine, options.coordinator)
 
 
 def _other_settings(options: Namespace, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,6 +118,7 @@ _TRAINING = (
     "split_seed",
     "fold",
     "suspects",
+    "start",
     "drop_incomplete",
     "out",
     "quiet",
@@ -118,7 +130,7 @@ def resume(options: Namespace) -> None:
     _calm_tensorflow()
     from kfkd.training import resume as verb
 
-    _print_run(verb(options.folder, options.data, options.quiet))
+    _print_run(verb(options.folder, options.data, options.quiet, _count(options.devices)))
 
 
 def augment(options: Namespace) -> None:
@@ -193,9 +205,9 @@ def tune(options: Namespace) -> None:
 
 def _print_run(run: Any) -> None:
     rows = [
-        f"{name}: {score:.3f} px (mean face {run.metrics['mean_face'][name]:.2f})"
+        f"{name}: {score:.3f} px (mean face {mean:.2f})"
         for name, score in run.metrics["model"].items()
-        if score is not None
+        if None not in (score, mean := run.metrics["mean_face"].get(name))
     ]
     print("\n".join([str(run.folder), *rows]))
 
@@ -276,7 +288,7 @@ def pack(options: Namespace) -> None:
     from kfkd.packing import pack as verb
     from kfkd.packing import size
 
-    made = verb(options.folder, options.out)
+    made = verb(options.folder, options.out, options.name)
     print(f"{made} ({size(made) / 1e6:.2f} MB)")
 
 
@@ -457,6 +469,16 @@ def bench_box(options: Namespace) -> None:
     _print(found, options.json, box_table(found))
 
 
+def bench_boxes(options: Namespace) -> None:
+    """Compares detectors' boxes with given ones."""
+    _calm_tensorflow()
+    from kfkd.bench_boxes import bench_boxes as verb
+    from kfkd.bench_boxes import boxes_table
+
+    found = verb(options.folder, options.detectors, options.most, options.quiet)
+    _print(found, options.json, boxes_table(found))
+
+
 def bench_export(options: Namespace) -> None:
     """Times exported models."""
     _calm_tensorflow()
@@ -482,7 +504,9 @@ def demo(options: Namespace) -> None:
 def record(options: Namespace) -> None:
     """Puts runs into the zoo's tables."""
     _calm_tensorflow()
-    from kfkd.landmark_recording import landmark_table, record_landmarks
+    # Every run has a model of its own; TensorFlow takes them for one that is traced anew.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from kfkd.landmark_recording import best_landmarks, landmark_table, record_landmarks
     from kfkd.recording import record_runs, results_table, write_block
     from kfkd.runs import finished_run
     from kfkd.skeletons import KAGGLE_15
@@ -490,15 +514,17 @@ def record(options: Namespace) -> None:
     runs = [finished_run(run) for run in options.runs]
     of_kaggle = [run for run in runs if run.skeleton.points == KAGGLE_15.points]
     of_photos = [run for run in runs if run.skeleton.points != KAGGLE_15.points]
-    tables = {}
+    blocks = []
     if of_kaggle or not runs:
-        tables["measured"] = results_table(record_runs(of_kaggle, options.table))
+        table = results_table(record_runs(of_kaggle, options.table))
+        blocks.append((options.readme, "measured", table))
     if of_photos or not runs:
         found = record_landmarks(of_photos, options.landmark_table, options.quiet)
-        tables["landmarks"] = landmark_table(found)
-    for name, text in tables.items():
-        if options.readme:
-            write_block(options.readme, text, name)
+        blocks.append((options.readme, "landmarks", best_landmarks(found)))
+        blocks.append((options.landmark_page, "landmarks", landmark_table(found)))
+    for page, name, text in blocks:
+        if page:
+            write_block(page, text, name)
         print(text)
 
 

@@ -18,6 +18,7 @@ from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.figures import save_figure
 from kfkd.files import write_json, write_text
+from kfkd.locks import locked
 from kfkd.machine import versions
 from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import duration, say
@@ -78,7 +79,8 @@ def compare(
         UnknownName: when there is no such model or mix.
         KfkdError: when there is nothing to compare, a setting makes no sense, or `out` holds
             something else.
-        RunError: when `out` holds runs of other settings or other data, or a loss diverged.
+        RunError: when `out` holds runs of other settings or other data, or a loss diverged;
+            `kfkd.errors.InUse` when another process is at work there.
 
     Example:
         >>> import kfkd
@@ -92,7 +94,8 @@ def compare(
     _check(plan)
     one_op_at_a_time()
     faces = as_faces(data, quiet=quiet)
-    return _trained(plan, faces, plan.command(_named(data, faces)), quiet)
+    with locked(plan.out):
+        return _trained(plan, faces, plan.command(_named(data, faces)), quiet)
 
 
 def _check(plan: Plan) -> None:

@@ -16,6 +16,7 @@ from kfkd.augment import MIXES, Mix, mix
 from kfkd.augment.mixes import STUDY
 from kfkd.errors import KfkdError, RunError
 from kfkd.files import read_json
+from kfkd.kinds import MAYBE, NUMBER, Numbers, check_kinds, check_plain
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,27 @@ def earlier_rows(path: Path, facts: Mapping[str, Any]) -> dict[tuple[int, str], 
     if not path.is_file():
         return {}
     found = read_json(path)
-    old, rows = found.get("facts", {}), found.get("runs", [])
+    try:
+        check_plain(found)
+        check_kinds(found, {"facts": dict, "runs": list})
+        old, rows = found.get("facts", {}), found.get("runs", [])
+        for row in rows:
+            check_kinds(row, _ROW, () if "text" not in row else _ROW)
+    except KfkdError as error:
+        raise RunError(f"{path} is of no comparison: {error}") from error
     if other := [key for key in _SAME if old.get(key) != facts[key]]:
         told = "; ".join(f"{key}: received {facts[key]}, it has {old.get(key)}" for key in other)
         raise RunError(f"{path} is of other data or settings ({told}); name another folder")
     return {(row["seed"], row["text"]): row for row in rows if "text" in row}
 
+
+_ROW: Mapping[str, Any] = {
+    **dict.fromkeys(("mix", "text", "folder", "machine"), str),
+    **dict.fromkeys(("rmse", "mean_face"), Numbers(MAYBE)),
+    "epochs": Numbers((int,)),
+    "seed": int,
+    "seconds": NUMBER,
+}
 
 _SAME = (
     "model",

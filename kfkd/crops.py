@@ -15,6 +15,7 @@ from kfkd.errors import KfkdError
 Box = tuple[float, float, float, float]
 """x, y, width, height in pixels."""
 
+_FAR = 1e5
 UNNAMED = "mtcnn"
 """The detector whose frame serves for those that a rule does not name: most box a face alike."""
 
@@ -96,7 +97,8 @@ class CropRule:
         fits = all(f.shape == (3,) and np.isfinite(f).all() and f[2] > 0 for f in frames.values())
         marks = [np.asarray(points, float) for points in self.landmarks.values()]
         fits = fits and all(m.shape == (5, 2) and np.isfinite(m).all() for m in marks)
-        if UNNAMED not in frames or not fits or min(self.size) < 1:
+        fits = fits and all(np.abs(values).max() <= _FAR for values in (*frames.values(), *marks))
+        if UNNAMED not in frames or not fits or not 1 <= min(self.size) <= max(self.size) <= _FAR:
             raise KfkdError(
                 f"the crop rule {self.name!r} wants a size, frames of dx, dy, side > 0, one of "
                 f"them for {UNNAMED}, and landmarks (5, 2). Received: size {self.size}, "
@@ -154,5 +156,5 @@ def rule_from(record: Any) -> CropRule:
         landmarks = {str(name): np.array(points, np.float64) for name, points in marks}
         align = bool(record["align"])
         return CropRule(str(record["name"]), (height, width), align, frames, landmarks)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise KfkdError(f"no crop rule: {error}. Received: {record!r:.200}") from error

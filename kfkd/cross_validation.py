@@ -10,6 +10,8 @@ from typing import Any
 from kfkd.errors import KfkdError, RunError
 from kfkd.files import read_json
 from kfkd.fold_scores import scores_table
+from kfkd.kinds import NONE, NUMBER, check_kinds, check_plain
+from kfkd.safe_reading import inside
 from kfkd.submissions.out_of_fold import OutOfFold, read_out_of_fold
 
 RESULTS, TABLE, PREDICTIONS = "results.json", "table.md", "oof.npz"
@@ -45,11 +47,15 @@ class CrossValidation:
         Raises:
             RunError: when they are absent or broken.
         """
-        return read_out_of_fold(self.out / model / PREDICTIONS)
+        return read_out_of_fold(inside(self.out, f"{model}/{PREDICTIONS}"))
 
     def run_folders(self, model: str) -> list[Path]:
-        """The run folders of a model, seed by seed."""
-        return [self.out / row["folder"] for row in self.models[model]["folds"]]
+        """The run folders of a model, seed by seed.
+
+        Raises:
+            KfkdError: when one lies outside of the cross-validation's.
+        """
+        return [inside(self.out, row["folder"]) for row in self.models[model]["folds"]]
 
     def as_dict(self) -> dict[str, Any]:
         """The cross-validation as plain data."""
@@ -106,21 +112,46 @@ def load_cross_validation(folder: str | Path) -> CrossValidation:
         raise RunError(f"{folder} is no cross-validation: {error}") from error
     if not isinstance(found, dict) or found.get("kind") != KIND:
         raise RunError(f"{folder / RESULTS} is of no cross-validation")
-    facts, models = found.get("facts"), found.get("models")
-    if not isinstance(facts, dict) or not isinstance(models, dict) or not _whole(facts, models):
-        raise RunError(f"{folder / RESULTS} is broken: it lacks facts of a cross-validation")
-    return CrossValidation(folder, facts, models)
+    try:
+        _check(found)
+    except KfkdError as error:
+        raise RunError(f"{folder / RESULTS} is broken: {error}") from error
+    return CrossValidation(folder, found["facts"], found["models"])
 
 
-def _whole(facts: dict[str, Any], models: dict[str, Any]) -> bool:
-    wanted = {"k", "fold_seed", "rows", "data", "fingerprint", "without", "command"}
-    parts = {"folds", "seeds", "pooled", "settings", "fault"}
-    return wanted <= {*facts} and all(
-        isinstance(model, dict)
-        and parts <= {*model}
-        and all(isinstance(row, dict) and "folder" in row for row in model["folds"])
-        for model in models.values()
-    )
+_FACTS: Mapping[str, Any] = {
+    **dict.fromkeys(("k", "fold_seed", "rows"), int),
+    **dict.fromkeys(("data", "fingerprint", "command"), str),
+    "without": (dict, NONE),
+}
+_MODEL: Mapping[str, Any] = {
+    **dict.fromkeys(("folds", "seeds"), list),
+    **dict.fromkeys(("pooled", "settings"), (dict, NONE)),
+    "fault": (str, NONE),
+}
+_ROW: Mapping[str, Any] = {
+    **dict.fromkeys(("seed", "fold"), int),
+    **dict.fromkeys(("folder", "created"), str),
+    "seconds": NUMBER,
+    "scores": dict,
+}
+
+
+def _check(found: dict[str, Any]) -> None:
+    """Refuses what no cross-validation leaves; the file may come from anyone."""
+    check_plain(found)
+    check_kinds(found, {"facts": dict, "models": dict}, ("facts", "models"))
+    check_kinds(found["facts"], _FACTS, _FACTS)
+    if without := found["facts"]["without"]:
+        check_kinds(without, {"listed": int, "rows": list}, ("listed", "rows"), "without")
+        if not all(type(row) is int for row in without["rows"]):
+            raise KfkdError("its rows want numbers")
+    for name, model in found["models"].items():
+        check_kinds(model, _MODEL, _MODEL, name)
+        if not all(type(seed) is int for seed in model["seeds"]):
+            raise KfkdError(f"{name:.60}: seeds want numbers")
+        for row in model["folds"]:
+            check_kinds(row, _ROW, ("seed", "fold", "folder"), name)
 
 
 def is_cross_validation(folder: str | Path) -> bool:

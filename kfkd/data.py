@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kfkd.crops import CropRule
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet, image_groups
 from kfkd.skeletons import KAGGLE_15, Skeleton
@@ -80,12 +81,15 @@ def faces_of_images(images: np.ndarray, skeleton: Skeleton = KAGGLE_15) -> FaceS
     )
 
 
-def built_in_images(n: int, frame: tuple[int, int, int]) -> np.ndarray:
+def built_in_images(
+    n: int, frame: tuple[int, int, int], rule: CropRule | None = None
+) -> np.ndarray:
     """Built-in faces as images of any size, to try a model on.
 
     Args:
         n: how many.
         frame: (height, width, channels).
+        rule: how the model's data set shows faces; None = as Kaggle's does.
 
     Returns:
         uint8 (n, height, width, channels).
@@ -93,5 +97,23 @@ def built_in_images(n: int, frame: tuple[int, int, int]) -> np.ndarray:
     from kfkd.pipelines.synthetic import synthetic_faces
 
     images = synthetic_faces(n, seed=0).images
+    if rule is not None and rule.name != "kaggle":
+        return _as_cropped_by(rule.resized(frame[:2]), images, frame[2])
     rows, columns = (np.arange(side) * 96 // side for side in frame[:2])
     return np.repeat(images[:, rows][:, :, columns], frame[2], axis=3)
+
+
+def _as_cropped_by(rule: CropRule, images: np.ndarray, channels: int) -> np.ndarray:
+    """Built-in faces, which are Kaggle's crops, as another data set would show them."""
+    from kfkd.crop_maps import crop_matrix
+    from kfkd.crops import UNNAMED, Face
+    from kfkd.pipelines.crop_rules import crop_rule
+    from kfkd.pipelines.cropping import crop_faces
+
+    dx, dy, side = crop_rule("kaggle").frame(UNNAMED)
+    width = images.shape[2] / side
+    left, top = (images.shape[2] - 1) / 2 - width * (np.array([dx, dy]) + 0.5)
+    face = Face((float(left), float(top), width, width))
+    matrix = crop_matrix(face, rule, UNNAMED, roll=0.0)
+    colour = np.repeat(images, 3, axis=3)
+    return np.concatenate([crop_faces(image, [matrix], rule.size, channels) for image in colour])

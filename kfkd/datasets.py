@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tarfile
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from kfkd import unpacking
 from kfkd.downloading import download
 from kfkd.errors import KfkdError, UnknownName
+from kfkd.files import whole_folder
 from kfkd.kaggle_download import download_kaggle
 from kfkd.progress import say
 from kfkd.text import table
@@ -92,25 +89,16 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a zip or tar archive into a new folder, whole or not at all.
 
     Raises:
-        KfkdError: when the archive is damaged, or holds files that would land elsewhere.
+        KfkdError: when the archive is damaged, unpacks to far too much, or holds files that would
+            land elsewhere.
+        WriteError: when the disk is full, or the folder may only be read.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as packed:
-                packed.extractall(beside)
-        else:
-            with tarfile.open(archive) as packed_tar:
-                packed_tar.extractall(beside, filter="data")
-        beside.chmod(0o755)
-        beside.rename(folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise KfkdError(
-            f"{archive} cannot be unpacked: {error}; if it is damaged, remove it and download anew"
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with whole_folder(folder) as beside:
+        try:
+            unpacking.unpack(archive, beside)
+        except KfkdError as error:
+            told = f"{error}; if it is damaged, remove it and download anew"
+            raise KfkdError(told) from error
 
 
 def data_table() -> str:

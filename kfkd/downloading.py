@@ -7,16 +7,17 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from kfkd import __version__
-from kfkd.errors import KfkdError
-from kfkd.files import file_digest, read_json, write_json
+from kfkd.errors import KfkdError, WriteError
+from kfkd.files import file_digest, make_folder, read_json, write_json
 from kfkd.progress import Ticker, duration, say
 
 _CHUNK, _TIMEOUT = 1 << 18, 30.0
-_NO_SUCH_RANGE = 416
+_NO_SUCH_RANGE, _MOST = 416, 1 << 36
 
 
 def download(url: str, path: str | Path, sha256: str = "", quiet: bool = False) -> Path:
@@ -35,11 +36,12 @@ def download(url: str, path: str | Path, sha256: str = "", quiet: bool = False) 
 
     Raises:
         KfkdError: when the file cannot be had, is cut off, or is another than wanted.
+        WriteError: when the disk is full, or the folder may only be read.
     """
     path = Path(path)
     if not path.exists():
         part, start = path.with_name(f".{path.name}.part"), time.monotonic()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         _fetch(url, part, quiet)
         _check(part, sha256, url)
         part.replace(path)
@@ -65,6 +67,8 @@ def _fetch(url: str, part: Path, quiet: bool) -> None:
             done = _copy(answer, part, goes_on, whole, quiet)
     except urllib.error.HTTPError as error:
         raise KfkdError(f"{url}: the server answers {error.code} {error.reason}") from error
+    except WriteError:
+        raise
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise KfkdError(
@@ -107,15 +111,34 @@ def _version(part: Path, url: str) -> str | None:
 def _copy(answer: Any, part: Path, goes_on: bool, whole: int | None, quiet: bool) -> int:
     ticker, done = Ticker(quiet), part.stat().st_size if goes_on else 0
     try:
-        with part.open("ab" if goes_on else "wb") as file:
+        with _opened_to_write(part, goes_on) as file:
             while chunk := answer.read(_CHUNK):
-                file.write(chunk)
+                if done + len(chunk) > (_MOST if whole is None else whole):
+                    raise ValueError("the server sends more than it told")
+                _put(chunk, file, part)
                 done += len(chunk)
                 share = f" of {whole / 1e6:.0f}" if whole else ""
                 ticker.show(f"{part.name[1:-5]}: {done / 1e6:.0f}{share} MB")
     finally:
         ticker.clear()
     return done
+
+
+def _opened_to_write(part: Path, goes_on: bool) -> FileIO:
+    try:
+        return FileIO(part, "a" if goes_on else "w")
+    except OSError as error:
+        raise WriteError(part, error.strerror or str(error)) from error
+
+
+def _put(chunk: bytes, file: FileIO, part: Path) -> None:
+    """Writes a chunk: what goes wrong here is not the network's fault."""
+    rest = memoryview(chunk)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise WriteError(part, f"{error.strerror or error}; the same command goes on") from error
 
 
 def _check(part: Path, sha256: str, url: str) -> None:

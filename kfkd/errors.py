@@ -40,6 +40,23 @@ class RunError(KfkdError):
     """A run folder is missing, unfinished, broken, or was made with other settings."""
 
 
+class InUse(RunError):
+    """Another process is at work in a folder; the message says which."""
+
+
+class WriteError(KfkdError):
+    """A file cannot be written: the disk is full, or the folder may only be read.
+
+    Args:
+        what: the file, or what else was to be written.
+        reason: the system's words.
+    """
+
+    def __init__(self, what: str | Path, reason: str) -> None:
+        self.what, self.reason = what, reason
+        super().__init__(f"cannot write {what}: {reason}")
+
+
 class BrokenAnswer(RunError):
     """A model answers with what is no number."""
 
@@ -60,5 +77,6 @@ class UnknownName(KfkdError):
     def __init__(self, kind: str, name: str, known: list[str]) -> None:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)
-        super().__init__(f"no {kind} is called {name!r}; did you mean {', '.join(near)}?")
+        asked = str(name)[:100]  # out of a file it may be anything
+        near = get_close_matches(asked, known, n=3, cutoff=0.5) or sorted(known)
+        super().__init__(f"no {kind} is called {name!r:.100}; did you mean {', '.join(near)}?")

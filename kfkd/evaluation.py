@@ -14,8 +14,10 @@ from kfkd.errors import DataError
 from kfkd.faces import FaceSet
 from kfkd.landmark_scores import LandmarkScores, score_landmarks
 from kfkd.metrics import image_errors, kaggle_rmse, mean_face, rmse
+from kfkd.pipelines.source_text import photo_source
 from kfkd.pipelines.splits import held_out_rows
 from kfkd.runs import Run, finished_run
+from kfkd.safe_reading import is_device
 from kfkd.text import table
 
 
@@ -133,6 +135,10 @@ def own_data(run: Run) -> str | None:
     data = run.record["data"]
     if not data["path"] and data["origin"] != "synthetic":
         raise DataError(f"{run.folder} was trained on faces in memory; pass them as data")
+    named = photo_source(data["path"])
+    place = Path(named[1] if named else data["path"])
+    if is_device(place.expanduser()):
+        raise DataError(f"{run.folder} was trained on {place}, which is no file or folder here")
     return "synthetic" if data["origin"] == "synthetic" and not data["path"] else data["path"]
 
 

@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kfkd.errors import KfkdError, UnknownName
+from kfkd.errors import KfkdError, UnknownName, WriteError
 from kfkd.export_onnx import finish_onnx
+from kfkd.files import unwritten
 from kfkd.lazy import keras
 from kfkd.pipelines.exported_models import (
     Predictor,
@@ -111,6 +112,7 @@ def convert(model: ExportedModel, made: Format, path: Path, facts: Mapping[str, 
 
     Raises:
         KfkdError: when the converter refuses the model.
+        WriteError: when the disk is full.
     """
     shape = (None, *model.models[0].input_shape[1:])
     signature = [keras.InputSpec(shape=shape, dtype="uint8", name=facts["input"]["name"])]
@@ -122,5 +124,7 @@ def convert(model: ExportedModel, made: Format, path: Path, facts: Mapping[str, 
         if made.name == "onnx":
             finish_onnx(path, facts)
     except Exception as error:
+        if reason := unwritten(error):
+            raise WriteError(path, reason) from error
         told = str(error).strip().partition("\n")[0] or type(error).__name__
         raise KfkdError(f"{facts['model']} cannot be converted to {made.name}: {told}") from error

@@ -124,7 +124,7 @@ def _source(run: Run, source: str | None) -> str | None:
 def _images(run: Run, data: Any, quiet: bool) -> np.ndarray:
     frame = run.model(run.subsets[0]).input_shape[1:]
     if data is None:
-        return built_in_images(_TESTED, frame)
+        return built_in_images(_TESTED, frame, run.known_crop_rule)
     images = as_faces(data, quiet=quiet, frame=frame).images
     return np.asarray(images[:: max(1, -(-len(images) // _MOST))])
 

@@ -2,54 +2,50 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from glob import escape
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kfkd.errors import KfkdError
+from kfkd.errors import KfkdError, WriteError
+from kfkd.leftovers import MARK, begin, end, remove
+from kfkd.safe_reading import json_from, read_bytes
 
 _CHUNK = 1 << 20
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, size: int | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it to `path` when the block succeeds.
 
     Args:
         path: the file to make or replace; its folder is made where absent.
+        size: how many bytes it will have, for the message where the disk is full.
 
     Yields:
-        A path with the same suffix in the same folder, removed again when the block fails.
+        A path with the same suffix in the same folder, removed again when the block fails. The
+        file that was there before then stays as it was.
 
     Raises:
-        KfkdError: when the folder cannot be written.
+        WriteError: when it cannot be written.
     """
     path = Path(path)
-    try:
+    with _telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-        )
-    except OSError as error:
-        raise KfkdError(f"cannot write {path}: {error.strerror or error}") from error
-    os.close(handle)
-    beside = Path(name)
+        beside, lock = begin(path)
     try:
-        yield beside
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(path)
-    except OSError as error:
-        raise KfkdError(f"cannot write {path}: {error.strerror or error}") from error
+        with _telling(path, beside, size):
+            yield beside
+            beside.chmod(0o666 & ~_umask())
+            beside.replace(path)
     finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
+        remove(beside)
+        end(lock)
 
 
 @contextmanager
@@ -63,36 +59,108 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
         A folder beside it, removed again when the block fails.
 
     Raises:
-        KfkdError: when it cannot be written.
+        WriteError: when it cannot be written.
     """
     folder = Path(folder)
-    try:
+    with _telling(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
+        beside, lock = begin(folder, is_folder=True)
     try:
-        yield beside
-        beside.chmod(0o777 & ~_umask())
-        if folder.is_dir():
-            folder.rmdir()
-        beside.replace(folder)
-    except OSError as error:
-        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
+        with _telling(folder, beside):
+            yield beside
+            beside.chmod(0o777 & ~_umask())
+            if folder.is_dir():
+                folder.rmdir()
+            beside.replace(folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        remove(beside)
+        end(lock)
 
 
-def sweep(path: str | Path) -> None:
-    """Removes what writers of `path` left beside it when they were killed; none may be at work."""
-    path = Path(path)
-    for left in path.parent.glob(f".{escape(path.stem)}-????????{path.suffix}"):
-        left.unlink(missing_ok=True)
+def make_folder(folder: str | Path) -> Path:
+    """Makes a folder where it is absent.
+
+    Raises:
+        WriteError: when it cannot be made.
+    """
+    with _telling(Path(folder)):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
+
+
+@contextmanager
+def _telling(path: Path, beside: Path | None = None, size: int | None = None) -> Iterator[None]:
+    """Says of what goes wrong with a file's writing which file it is, and why."""
+    try:
+        yield
+    except WriteError as error:  # of a file in a folder that has not its name yet
+        raise WriteError(str(error.what).replace(str(beside), str(path)), error.reason) from error
+    except KfkdError:
+        raise
+    except Exception as error:
+        reason = _reason(error, path)
+        if reason is None:
+            raise
+        if os.strerror(errno.ENOSPC) in reason:
+            wanted = "" if size is None else f"{_megabytes(size)} wanted, "
+            if beside is not None:
+                remove(beside)
+            reason += f" ({wanted}{_megabytes(_free(path.parent))} free)"
+        raise WriteError(path, reason) from error
+
+
+def _reason(error: Exception, path: Path) -> str | None:
+    """Why a block failed that writes, if that is the system's doing; another file is named."""
+    if not isinstance(error, OSError):
+        return unwritten(error)
+    reason, name = error.strerror or str(error), error.filename
+    own = not isinstance(name, str) or Path(name) in (path, *path.parents)
+    return reason if own or MARK in name else f"{reason}: {name}"
+
+
+def unwritten(error: BaseException) -> str | None:
+    """Why something could not be written, where an error is of that kind; else None.
+
+    Args:
+        error: the system's, or one of a library that has the system's words in it, as
+            TensorFlow's have.
+
+    Example:
+        >>> unwritten(OSError(28, "No space left on device"))
+        'No space left on device'
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror if error.errno in _UNWRITTEN else None
+    return next((words for words in map(os.strerror, _UNWRITTEN) if words in str(error)), None)
+
+
+_UNWRITTEN = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+)
+"""What the system says of a full disk, a file or quota at its limit, a place that may only be read
+and a disk that fails."""
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def bytes_of(arrays: Mapping[str, Any]) -> int:
+    """How many bytes arrays hold, for `replacing`."""
+    return sum(array.nbytes for array in arrays.values())
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` as UTF-8, whole or not at all."""
-    with replacing(path) as beside:
+    with replacing(path, len(text.encode())) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -105,12 +173,11 @@ def read_json(path: str | Path) -> Any:
     """Reads a JSON file.
 
     Raises:
-        KfkdError: when the file is absent or is not JSON.
+        KfkdError: when the file is absent, far too large or not JSON.
     """
+    content = read_bytes(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KfkdError(f"cannot read {path}: {error.strerror or error}") from error
+        return json_from(content.decode("utf-8"))
     except ValueError as error:
         raise KfkdError(f"{path} is not valid JSON: {error}") from error
 

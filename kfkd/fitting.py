@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -17,6 +17,7 @@ import numpy as np
 from kfkd.catalogue import build
 from kfkd.checkpoints import Checkpoint, saved_epoch
 from kfkd.codecs import Codec
+from kfkd.devices import Devices
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.losses import PixelRMSE, loss_called
@@ -30,6 +31,8 @@ from kfkd.pipelines.batches import (
 from kfkd.pipelines.lazy_batches import telling_failures
 from kfkd.progress import Ticker, epoch_line, say
 from kfkd.registry import Phase, Recipe
+from kfkd.runs import finished_run
+from kfkd.warm_start import begin_with, start_weights
 
 _LOGGED = ("loss", "rmse", "val_loss", "val_rmse")
 
@@ -54,6 +57,8 @@ class Job:
         checkpoint: file of the state after each epoch.
         on_epoch: called with the history after each epoch.
         quiet: no progress.
+        start: the run whose weights it begins with; None = random ones.
+        devices: that share the work.
     """
 
     name: str
@@ -71,6 +76,12 @@ class Job:
     checkpoint: Path
     on_epoch: Callable[[list[dict[str, float]]], None]
     quiet: bool
+    start: str | None = None
+    devices: Devices = field(default_factory=Devices)
+
+    def saved_epoch(self) -> int:
+        """How many epochs the checkpoint has behind it; 0 where there is none."""
+        return self.devices.machines.told(lambda: saved_epoch(self.checkpoint))
 
 
 def fit(job: Job) -> tuple[keras.Model, list[dict[str, float]]]:
@@ -83,22 +94,39 @@ def fit(job: Job) -> tuple[keras.Model, list[dict[str, float]]]:
         The trained model and a row for each epoch.
 
     Raises:
+        KfkdError: when the devices cannot share the batch or the model.
         RunError: when the loss is no longer a number.
     """
     history: list[dict[str, float]] = []
-    with seeded(crc32(f"{job.seed}:{job.subset}".encode())), precision(job.precision):
+    job.devices.check_batch(min(job.recipe.batch_size, len(job.train)))
+    given = _start_weights(job)  # before seeding: loading a model draws random numbers
+    seed = crc32(f"{job.seed}:{job.subset}".encode())
+    with job.devices.shared(), seeded(seed), precision(job.precision):
         model = build(
             job.name,
             job.codec.outputs(len(job.train.skeleton.subset(job.subset))),
             job.train.images.shape[1:],
             **job.options,
         )
-        done, start = saved_epoch(job.checkpoint), 0
-        for phase in phases(job.recipe):
-            if done <= start + phase.epochs:
-                _fit_phase(job, model, phase, start, history)
-            start += phase.epochs
+        job.devices.check_model(model)
+        done, start = job.saved_epoch(), 0
+        if given is not None:
+            taken, count = begin_with(model, given)
+            told = f"{taken:,} of {count:,} numbers of {job.start}"
+            say(f"{job.subset}: begins with {told}", job.quiet)
+        with job.devices.joint_statistics(model):
+            for phase in phases(job.recipe):
+                if done <= start + phase.epochs:
+                    _fit_phase(job, model, phase, start, history)
+                start += phase.epochs
     return model, history
+
+
+def _start_weights(job: Job) -> list[list[np.ndarray]] | None:
+    """The weights to begin with; None = random ones, or those of the checkpoint."""
+    if job.start is None or job.saved_epoch():
+        return None
+    return start_weights(finished_run(job.start), job.subset)
 
 
 def phases(recipe: Recipe) -> list[Phase]:
@@ -122,10 +150,10 @@ def _fit_phase(
     _compile(job, model, phase)
     watchers = watchers_for(job.recipe, "val_rmse" if len(job.validation) else "rmse")
     log = EpochLog(job, history)
-    checkpoint = Checkpoint(job.checkpoint, watchers, history)
+    checkpoint = Checkpoint(job.checkpoint, watchers, history, job.devices.machines)
     checkpoint.set_model(model)
     end = start + phase.epochs
-    first = checkpoint.restore() if saved_epoch(job.checkpoint) > start else start
+    first = checkpoint.restore() if job.saved_epoch() > start else start
     if first >= end or checkpoint.stopped:
         _end_early(job.recipe, watchers, checkpoint, model)
         return
@@ -155,7 +183,7 @@ def _freeze(model: keras.Model, unfreeze: int | None) -> None:
 def _compile(job: Job, model: keras.Model, phase: Phase) -> None:
     steps = phase.epochs * steps_per_epoch(job)
     optimizer = optimizer_for(job.recipe, phase.learning_rate, steps)
-    loss = job.codec.loss(loss_called(job.recipe.loss))
+    loss = job.devices.loss(job.codec.loss(loss_called(job.recipe.loss)))
     model.compile(optimizer=optimizer, loss=loss, metrics=[PixelRMSE(job.codec)])
 
 
@@ -199,6 +227,11 @@ def _validation(job: Job) -> Any:
     return evaluation_batches(job.validation, size, subset=job.subset, codec=job.codec)
 
 
+def _loss_weight(job: Job) -> float:
+    size = evaluation_size(job.validation.images.shape[1:])
+    return job.devices.weight(len(job.validation), size)
+
+
 class EpochLog(keras.callbacks.Callback):
     """Keeps the history, reports progress, and ends a training whose loss is no longer a number.
 
@@ -211,6 +244,7 @@ class EpochLog(keras.callbacks.Callback):
         super().__init__()
         self.job, self.history = job, history
         self.ticker, self.steps = Ticker(job.quiet), steps_per_epoch(job)
+        self.weight = _loss_weight(job)
         self.began, self.epoch = 0.0, 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -228,22 +262,27 @@ class EpochLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Appends the epoch's row and says it."""
-        logs = logs or {}
+        logs = {**(logs or {})}
+        if "val_loss" in logs:
+            logs["val_loss"] *= self.weight
         if broken := [key for key in _LOGGED if not np.isfinite(logs.get(key, 0.0))]:
             raise RunError(
                 f"{self.job.name}, {self.job.subset}: the {broken[0]} of epoch {epoch + 1} is "
                 f"{logs[broken[0]]}; a smaller learning_rate than "
-                f"{float(self.model.optimizer.learning_rate):g} may help"
+                f"{self._rate():g} may help"
             )
         row: dict[str, float] = {"epoch": epoch + 1}
         row |= {key: float(logs[key]) for key in _LOGGED if key in logs}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = self._rate()
         row["seconds"] = round(time.monotonic() - self.began, 3)
         self.history.append(row)
         self.ticker.clear()
         self.job.on_epoch(self.history)
         line = epoch_line(self.job.subset, self.job.recipe.epochs, row, self.job.mean_face)
         say(line, self.job.quiet)
+
+    def _rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
 
 @contextmanager

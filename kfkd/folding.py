@@ -10,6 +10,7 @@ from kfkd.comparison_plan import seed_numbers
 from kfkd.cross_validation import CrossValidation
 from kfkd.fold_plan import Plan, check_plan
 from kfkd.fold_work import FoldWork
+from kfkd.locks import locked
 from kfkd.progress import say
 from kfkd.row_numbers import named_rows
 
@@ -58,7 +59,8 @@ def cross_validate(
     Raises:
         UnknownName: when there is no such model.
         KfkdError: when a setting makes no sense, or `out` holds something else.
-        RunError: when `out` holds runs of other settings or other data, or a loss diverged.
+        RunError: when `out` holds runs of other settings or other data, or a loss diverged;
+            `kfkd.errors.InUse` when another process is at work there.
 
     Example:
         >>> import kfkd
@@ -73,9 +75,10 @@ def cross_validate(
     data = str(data) if isinstance(data, Path) else data
     work = FoldWork(plan, data, quiet)
     named = named_rows(left_out, work.faces(names[0]).ids, row_numbers) if left_out else None
-    work.begin(named, plan.command(data, left_out, row_numbers))
-    say(f"{', '.join(names)}: {k} folds × {len(plan.seeds)} seeds → {place}", quiet)
-    for training in plan.trainings():
-        work.train(*training)
-    work.write()
+    with locked(place):
+        work.begin(named, plan.command(data, left_out, row_numbers))
+        say(f"{', '.join(names)}: {k} folds × {len(plan.seeds)} seeds → {place}", quiet)
+        for training in plan.trainings():
+            work.train(*training)
+        work.write()
     return work.found

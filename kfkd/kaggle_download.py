@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError
+from kfkd.files import whole_folder
 from kfkd.progress import say
 
 COMPETITION = "facial-keypoints-detection"
@@ -69,23 +69,17 @@ def _advice(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def _is_own(path: Path) -> bool:
+    """Whether it is a file of the download's: a link may lead to any of the user's."""
+    return path.is_file() and not path.is_symlink()
+
+
 def _copied(found: Path, folder: Path) -> Path:
     """kagglehub's cached files as a folder of their own, whole or not at all."""
-    files: list[Any] = [p for p in found.rglob("*") if p.is_file()] if found.is_dir() else [found]
+    files: list[Any] = [p for p in found.rglob("*") if _is_own(p)] if found.is_dir() else [found]
     if not files:
         raise KfkdError(f"kagglehub left no files in {found}; remove that folder and try again")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
-    try:
+    with whole_folder(folder) as beside:
         for path in files:
             shutil.copy2(path, beside / path.name)
-        beside.chmod(0o755)
-        beside.rename(folder)
-    except OSError as error:
-        raise KfkdError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from kfkd.errors import UnknownName
 from kfkd.registry import Entry, entry
 from kfkd.runs import Run
+from kfkd.settings import published_recipe
 
 
 def changes_of(run: Run) -> list[str] | None:
@@ -27,8 +27,7 @@ def changes_of(run: Run) -> list[str] | None:
     except UnknownName:
         return None
     settings = run.record["settings"]
-    # Through JSON, as run.json holds it.
-    published = json.loads(json.dumps(asdict(found.recipe)))
+    published = published_recipe(found)
     recipe = {key: settings["recipe"].get(key, usual) for key, usual in published.items()}
     if settings.get("augment"):
         recipe["augment"] = settings["augment"]
@@ -70,6 +69,7 @@ def _others(run: Run, found: Entry) -> list[str]:
         "data": None if origin == found.dataset else origin,
         "split_seed": None if split in (None, seed) else split,
         "fold": "/".join(map(str, settings["fold"])) if settings.get("fold") else None,
+        "start": settings.get("start"),
         "suspects": _suspects(settings.get("suspects")),
     }
     return [f"{key}={_text(value)}" for key, value in told.items() if value is not None]

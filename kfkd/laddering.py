@@ -9,6 +9,7 @@ from typing import Any
 
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.files import read_json, write_json, write_text
+from kfkd.kinds import check_plain
 from kfkd.progress import say
 from kfkd.runs import Run, load_run
 
@@ -130,6 +131,10 @@ def read_ladder(path: str | Path) -> Ladder:
     content = read_json(path)
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise KfkdError(f"{path} holds no ladder of runs; name another file")
+    try:
+        check_plain(content)
+    except KfkdError as error:
+        raise KfkdError(f"{path} {error}") from error
     rows, clean = content.get("rows"), content.get("clean")
     if not isinstance(rows, list):
         raise KfkdError(f"{path}: rows want to be a list. Received: {type(rows).__name__}")

@@ -79,7 +79,23 @@ def _scores(metrics: Mapping[str, Any]) -> str:
     for key in _SHOWN:
         if columns[0].get(key) is not None:
             rows.append(f"| {key} | " + " | ".join(_number(c.get(key)) for c in columns) + " |")
-    return "\n".join(rows)
+    return "\n".join([*rows, *_landmarks(metrics.get("landmarks"))])
+
+
+def _landmarks(landmarks: Mapping[str, Any] | None) -> list[str]:
+    """The 68-point field's scores, of runs on photos."""
+    nme, auc, failed = (
+        (landmarks or {}).get("scores", {}).get(k) or (None, None)
+        for k in ("nme", "auc", "failure_rate")
+    )
+    if None in nme:
+        return []
+    told = (
+        f"NME {100 * nme[0]:.2f} % of the outer eye corners' distance (mean face "
+        f"{100 * nme[1]:.2f} %), AUC@0.08 {auc[0]:.3f} ({auc[1]:.3f}), failures "
+        f"{100 * failed[0]:.1f} % ({100 * failed[1]:.1f} %)."
+    )
+    return ["", told]
 
 
 def _number(value: float | None) -> str:

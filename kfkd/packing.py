@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from kfkd.data import built_in_images
-from kfkd.errors import RunError
+from kfkd.errors import KfkdError, RunError
 from kfkd.files import replacing, whole_folder, write_json, write_text
+from kfkd.registry import entry
+from kfkd.stored_arrays import read_arrays
 
 if TYPE_CHECKING:
     from keras import Model
@@ -79,8 +80,14 @@ def _write_weights(model: Model, path: Path) -> None:
 
 
 def _moved(run: Run, packed: Run) -> float:
-    """How far a keypoint of built-in faces moves at most, in pixels."""
-    images = built_in_images(_TESTED, run.frame or (96, 96, 1))
+    """How far float16 weights move a keypoint of built-in faces at most, in pixels.
+
+    Both compute in float32: a mixed precision moves keypoints by more than the weights do.
+    """
+    from kfkd.exported_graph import run_in_float32
+
+    run = run_in_float32(run, views=True)
+    images = built_in_images(_TESTED, run.frame or (96, 96, 1), run.known_crop_rule)
     return float(np.nanmax(np.abs(run.predict(images) - packed.predict(images))))
 
 
@@ -106,14 +113,32 @@ def packed_model(run: Run, subset: str) -> Model:
     points, options = run.points(subset), _plain_options(run.record["settings"], path)
     if run.frame is None:
         raise RunError(f"{run.folder} does not say how large its images are")
-    model = build(run.name, run.codec(subset).outputs(len(points)), run.frame, **options)
+    entry(run.name)
+    outputs, frame = run.codec(subset).outputs(len(points)), run.frame
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            weights = [stored[str(i)] for i in range(len(stored.files))]
+        stored = read_arrays(path)
+        weights = [stored[str(i)] for i in range(len(stored))]
+        _refuse_larger(lambda: build(run.name, outputs, frame, **options), weights)
+        model = build(run.name, outputs, frame, **options)
         model.set_weights([w.astype(np.float32) for w in weights])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError) as error:
         raise RunError(f"{path} does not hold the weights of {run.name}: {error}") from error
     return model
+
+
+def _refuse_larger(make: Callable[[], Model], weights: Sequence[np.ndarray]) -> None:
+    """Refuses options of anyone's that would make a net larger than its weights."""
+    from kfkd.models.model_sizes import refuse_wide, size_of
+
+    try:
+        size = size_of(make)
+    except KfkdError:
+        raise
+    except Exception as error:  # Keras and the builders raise almost anything for odd options
+        raise KfkdError(f"it cannot be built: {error!s:.300}") from error
+    refuse_wide(size)
+    if size.weights != (held := sum(array.size for array in weights)):
+        raise KfkdError(f"it has {size.weights:,} numbers, there are {held:,}")
 
 
 def _plain_options(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:

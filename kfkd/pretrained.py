@@ -47,6 +47,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "data": record["data"]["origin"],
         "kaggle_rmse": metrics["model"].get("kaggle_rmse"),
         "mean_face": metrics["mean_face"].get("kaggle_rmse"),
+        "nme": (metrics.get("landmarks") or {}).get("scores", {}).get("nme"),
         "images": metrics["images"],
         "megabytes": round(sum(p.stat().st_size for p in path.parent.iterdir()) / 1e6, 2),
         "folder": str(path.parent),
@@ -57,7 +58,7 @@ def pretrained_table(facts: Sequence[dict[str, Any]]) -> str:
     """What `pretrained_facts` gives as text."""
     if not facts:
         return "no run comes with this package"
-    header = ("name", "model", "data", "held-out kaggle_rmse (mean face)", "images", "MB")
+    header = ("name", "model", "data", "held-out score (mean face)", "images", "MB")
     return table(
         header, [(*_start(f), _scores(f), str(f["images"]), str(f["megabytes"])) for f in facts]
     )
@@ -69,7 +70,10 @@ def _start(facts: dict[str, Any]) -> tuple[str, str, str]:
 
 def _scores(facts: dict[str, Any]) -> str:
     score, mean = facts["kaggle_rmse"], facts["mean_face"]
-    return "—" if score is None or mean is None else f"{score:.3f} ({mean:.3f})"
+    if facts["nme"] and None not in facts["nme"]:
+        return "NME {:.2f} % ({:.2f} %)".format(*(100 * share for share in facts["nme"]))
+    known = score is not None and mean is not None
+    return f"kaggle_rmse {score:.3f} px ({mean:.3f})" if known else "—"
 
 
 def pretrained_folder(name: str) -> Path | None:

@@ -13,6 +13,16 @@ def say(message: str, quiet: bool = False) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def say_once(message: str, quiet: bool = False) -> None:
+    """As `say`, but the same words once in a process."""
+    if not quiet and message not in _said:
+        _said.add(message)
+        say(message)
+
+
+_said: set[str] = set()
+
+
 def duration(seconds: float) -> str:
     """A time span for people: "48 s", "3 min 20 s", "1 h 05 min"."""
     whole = round(seconds)

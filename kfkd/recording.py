@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
 from kfkd.runs import Run, finished_run
 from kfkd.search_spaces import builder_options
+from kfkd.settings import published_recipe
 
 _ALWAYS = ("epochs", "batch_size", "learning_rate", "validation")
 _WHERE_OTHER = ("loss", "early_stopping")
@@ -35,8 +34,7 @@ def training_command(run: Run) -> str:
     """
     settings = run.record["settings"]
     recipe, options = settings["recipe"], dict(settings["options"])
-    # Through JSON, as run.json holds it.
-    published = json.loads(json.dumps(asdict(entry(run.name).recipe)))
+    published = published_recipe(entry(run.name))
     other = [k for k, value in published.items() if recipe.get(k, value) != value]
     told = {key: recipe[key] for key in _ALWAYS}
     told |= {key: recipe[key] for key in _WHERE_OTHER if key in other and recipe[key] is not None}
@@ -44,7 +42,7 @@ def training_command(run: Run) -> str:
         told["augment"] = recipe["augment"] or "none"
     if settings.get("split_seed") is not None:
         told["split_seed"] = settings["split_seed"]
-    for key in ("fold", "suspects"):
+    for key in ("fold", "suspects", "start"):
         told |= {key: settings[key]} if settings.get(key) else {}
     if "phases" in other:
         told |= fine_tuning_flags(recipe)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kfkd.errors import DataError, KfkdError
+from kfkd.safe_reading import read_bytes
 from kfkd.submissions.reading import read_columns, whole_numbers
 
 MAP_COLUMNS = ("row", "kaggle_row")
@@ -70,13 +71,18 @@ def _numbers(one: int | str | Path) -> list[int]:
     if isinstance(one, int | np.integer) and not isinstance(one, bool):
         return [int(one)]
     if isinstance(one, str) and re.fullmatch(r"[\d\s,]+", one):
-        return [int(n) for n in re.split(r"[\s,]+", one) if n]
+        return _whole(one, one)
     if not isinstance(one, str | Path):
         raise KfkdError(f"rows want numbers from 1, or files of them. Received: {one!r}")
     try:
-        text = Path(one).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(Path(one).expanduser()).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise DataError(f"holds no row numbers: {error}", file=one) from error
-    if not re.fullmatch(r"[\d\s,]+", text):
-        raise DataError("wants row numbers between spaces, commas or line ends", file=one)
-    return [int(n) for n in re.split(r"[\s,]+", text) if n]
+    return _whole(text, one)
+
+
+def _whole(text: str, file: str | Path) -> list[int]:
+    words = [word for word in re.split(r"[\s,]+", text) if word]
+    if not words or not all(re.fullmatch("[0-9]{1,18}", word) for word in words):
+        raise DataError("wants row numbers between spaces, commas or line ends", file=file)
+    return [int(word) for word in words]

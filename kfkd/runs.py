@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from kfkd.errors import KfkdError, RunError
 from kfkd.files import read_json, replacing, write_json
 from kfkd.packing import packed_model
 from kfkd.pretrained import pretrained_folder
+from kfkd.run_records import check_record
+from kfkd.safe_reading import read_bytes
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
 from kfkd.views import Views, views_from
 
@@ -26,14 +29,16 @@ if TYPE_CHECKING:
     import keras
 
 RECORD = "run.json"
-_WANTED = {
-    **dict.fromkeys(("model", "status", "skeleton"), str),
-    **dict.fromkeys(("settings", "data", "split", "subsets"), dict),
-}
-_WANTED_SETTINGS = {"model": str, "subsets": list, "recipe": dict, "seed": int}
-_WANTED_DATA = {"origin": str, "path": str, "fingerprint": str}
-_WANTED_SPLIT = {"seed": int, "share": int | float}
-_WANTED_FINISHED = {"mean_face": dict, "metrics": dict}
+_COLUMNS = (
+    "subset",
+    "epoch",
+    "loss",
+    "rmse",
+    "val_loss",
+    "val_rmse",
+    "learning_rate",
+    "seconds",
+)
 
 
 @dataclass
@@ -98,8 +103,20 @@ class Run:
         if subset not in self._models:
             path = self.folder / f"{subset}.keras"
             packed = path.with_suffix(".npz").is_file() and not path.exists()
-            self._models[subset] = packed_model(self, subset) if packed else load_model(path)
+            model = packed_model(self, subset) if packed else load_model(path)
+            self._check_answer(subset, model)
+            self._models[subset] = model
         return self._models[subset]
+
+    def _check_answer(self, subset: str, model: keras.Model) -> None:
+        """Refuses a model that answers something else than run.json says."""
+        shape, codec = model.input_shape, self.codec(subset)
+        wanted = (None, *codec.output_shape(codec.outputs(len(self.points(subset))), shape[1:]))
+        if model.output_shape != wanted:
+            raise RunError(
+                f"{self.folder}: the model of {subset} answers {model.output_shape}, its run.json "
+                f"tells of {wanted}"
+            )
 
     def codec(self, subset: str) -> Codec:
         """What the outputs of a subset's model mean."""
@@ -118,18 +135,27 @@ class Run:
             return rule_from(self.record["crop"])
         return crop_rule(self.record["data"]["origin"])
 
+    @property
+    def known_crop_rule(self) -> CropRule | None:
+        """`crop_rule`, or None where there is none."""
+        try:
+            return self.crop_rule
+        except KfkdError:
+            return None
+
     def history(self) -> dict[str, list[dict[str, float]]]:
         """Rows of history.csv by subset: epoch, losses, RMSEs in pixels, learning rate, seconds."""
         rows: dict[str, list[dict[str, float]]] = {subset: [] for subset in self.subsets}
-        try:
-            with (self.folder / "history.csv").open(newline="") as file:
-                for row in csv.DictReader(file):
-                    subset = row.pop("subset")
-                    rows[subset].append({k: _figure(k, v) for k, v in row.items() if v})
-        except FileNotFoundError:
+        path = self.folder / "history.csv"
+        if not path.exists():
             return rows
-        except (KeyError, ValueError) as error:
-            raise RunError(f"{self.folder / 'history.csv'} is broken: {error}") from error
+        try:
+            text = read_bytes(path).decode("utf-8")
+            for row in csv.DictReader(StringIO(text, newline="")):
+                subset = row.pop("subset")
+                rows[subset].append({k: _figure(k, v) for k, v in row.items() if v})
+        except (KeyError, ValueError, csv.Error) as error:
+            raise RunError(f"{path} is broken: {error}") from error
         return rows
 
     def mean_face(self, source: str = "all") -> np.ndarray:
@@ -242,25 +268,32 @@ class Run:
 
 
 def _figure(column: str, text: str) -> float:
-    return int(float(text)) if column == "epoch" else float(text)
+    if column not in _COLUMNS:  # None = a row longer than its header
+        raise ValueError(f"no column is called {column!r:.40}")
+    value = float(text)
+    if column != "epoch":
+        return value
+    if not 0 < value < 1e9:
+        raise ValueError(f"epoch {text:.40}")
+    return int(value)
 
 
 def load_model(path: Path) -> keras.Model:
-    """Loads a `.keras` file in safe mode, for inference.
+    """Loads a `.keras` file from anyone, for inference: looked at, then opened in safe mode.
 
     Raises:
         RunError: when the file is absent or is not a Keras model.
     """
-    import keras
-
     import kfkd.models.hub_layer  # noqa: F401  (Keras finds the layer by its registered name)
+    from kfkd.models.model_files import load_checked
 
     if not path.is_file():
         raise RunError(f"{path} is absent; train the run to its end first")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return load_checked(path)
     except Exception as error:
-        raise RunError(f"{path} is not a readable Keras model: {error}") from error
+        told = str(error) or type(error).__name__
+        raise RunError(f"{path} is not a readable Keras model: {told:.1000}") from error
 
 
 def load_run(folder: str | Path | Run) -> Run:
@@ -293,8 +326,7 @@ def load_run(folder: str | Path | Run) -> Run:
         record = read_json(folder / RECORD)
     except KfkdError as error:
         raise RunError(str(error)) from error
-    check_record(record, folder / RECORD)
-    return Run(folder, record)
+    return Run(folder, check_record(record, folder / RECORD))
 
 
 def finished_run(folder: str | Path | Run) -> Run:
@@ -309,46 +341,6 @@ def finished_run(folder: str | Path | Run) -> Run:
     return run
 
 
-def check_record(record: Any, path: Path) -> None:
-    """Checks that a run.json has what a run needs, as it may come from anyone.
-
-    Raises:
-        RunError: naming what is wrong.
-    """
-    _check_parts(record, _WANTED, path)
-    _check_parts(record["settings"], _WANTED_SETTINGS, path)
-    _check_parts(record["data"], _WANTED_DATA, path)
-    if record["status"] == "finished":
-        _check_parts(record, _WANTED_FINISHED, path)
-        _check_parts(record["split"], _WANTED_SPLIT, path)
-    skeleton = SKELETONS.get(record["skeleton"])
-    if "keypoints" in record:
-        try:
-            skeleton = skeleton_from(record["keypoints"])
-        except KfkdError as error:
-            raise RunError(f"{path}: {error}") from error
-    if skeleton is None:
-        raise RunError(f"{path} names an unknown skeleton. Received: {record['skeleton']!r}")
-    known = {"all", *skeleton.subsets}
-    if not set(record["subsets"]) <= known:
-        raise RunError(f"{path} names unknown subsets; it may have {', '.join(sorted(known))}")
-    for name, facts in record["subsets"].items():
-        try:
-            codec_from(facts["codec"])
-            views_from(facts.get("views", {}))
-        except (TypeError, ValueError, KeyError) as error:
-            raise RunError(f"{path} gives {name!r} no known codec: {error}") from error
-
-
-def _check_parts(value: Any, wanted: Mapping[str, Any], path: Path) -> None:
-    found = value if isinstance(value, dict) else {}
-    for key, kind in wanted.items():
-        if not isinstance(found.get(key), kind):
-            shown = type(found.get(key)).__name__
-            wanted_kind = getattr(kind, "__name__", str(kind))
-            raise RunError(f"{path} does not describe a run: {key} is {shown}, not {wanted_kind}")
-
-
 def save_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Writes a run's run.json, whole or not at all."""
     write_json(folder / RECORD, record)
@@ -356,18 +348,8 @@ def save_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 def save_history(folder: Path, history: Mapping[str, list[dict[str, float]]]) -> None:
     """Writes a run's history.csv, whole or not at all: the subset, then an epoch's numbers."""
-    columns = (
-        "subset",
-        "epoch",
-        "loss",
-        "rmse",
-        "val_loss",
-        "val_rmse",
-        "learning_rate",
-        "seconds",
-    )
     with replacing(folder / "history.csv") as beside, beside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         for subset, rows in history.items():
             writer.writerows({"subset": subset, **row} for row in rows)

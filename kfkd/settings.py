@@ -16,7 +16,8 @@ from kfkd.views import Views, views_from
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
-_OPTIONAL = ("fold", "suspects", "codec")
+_MOST_EPOCHS = 100_000
+_OPTIONAL = ("fold", "suspects", "codec", "start")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Settings:
         suspects: labels that are not learned, see `kfkd.suspects`; None = all are.
         codec: changed settings of the entry's codec, see `kfkd.codecs.changed_codec`; None = its
             own.
+        start: folder or name of the run whose weights it begins with; None = random ones.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Settings:
     fold: tuple[int, int] | None = None
     suspects: str | None = None
     codec: dict[str, Any] | None = None
+    start: str | None = None
 
     @property
     def coded_by(self) -> Codec:
@@ -87,6 +90,15 @@ def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:
         if key not in known:
             raise UnknownName("setting of a training", key, sorted(known))
     return replace(found.recipe, **changed)
+
+
+def published_recipe(found: Entry) -> dict[str, Any]:
+    """An entry's recipe as run.json would hold it: plain data, the mix under its usual name."""
+    recipe: dict[str, Any] = json.loads(json.dumps(asdict(found.recipe)))
+    if recipe["augment"]:
+        chosen = mix(recipe["augment"])
+        recipe["augment"] = chosen.name or str(chosen)
+    return recipe
 
 
 def chosen_mix(
@@ -150,7 +162,7 @@ def check(settings: Settings) -> None:
         ),
         "copies": (isinstance(recipe.copies, bool), "True or False"),
         "phases": (_are_phases(recipe.phases), "a tuple of kfkd.registry.Phase"),
-        "plateau": (isinstance(recipe.plateau, Plateau | None), "a kfkd.registry.Plateau, or None"),
+        "plateau": (_is_plateau(recipe.plateau), "a kfkd.registry.Plateau, or None"),
         "optimizer": (isinstance(recipe.optimizer, str), "the name of a Keras optimiser"),
         "loss": (isinstance(recipe.loss, str), "the name of a loss"),
         "schedule": (recipe.schedule in (None, *SCHEDULES), f"{' or '.join(SCHEDULES)}, or None"),
@@ -164,6 +176,8 @@ def check(settings: Settings) -> None:
     for key, (fits, what) in wanted.items():
         if not fits:
             raise KfkdError(f"{key} wants {what}. Received: {getattr(recipe, key)!r}")
+    if recipe.epochs > _MOST_EPOCHS:
+        raise KfkdError(f"epochs go up to {_MOST_EPOCHS:,}. Received: {recipe.epochs}")
     for key, value in (("seed", settings.seed), ("split_seed", settings.split_by)):
         if not whole(value, 0) or value >= 2**31:
             raise KfkdError(f"{key} wants a whole number from 0 to 2147483647. Received: {value!r}")
@@ -226,6 +240,13 @@ def _are_phases(value: Any) -> bool:
         and (phase.learning_rate is None or _is_real(phase.learning_rate, 1e-30))
         for phase in value
     )
+
+
+def _is_plateau(value: Any) -> bool:
+    if value is None or not isinstance(value, Plateau):
+        return value is None
+    least = _is_real(value.min_learning_rate, 0)
+    return _is_share(value.factor) and _is_whole(value.patience, 0) and least
 
 
 def _is_fold(value: Any) -> bool:

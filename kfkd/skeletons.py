@@ -135,6 +135,9 @@ IBUG_68 = Skeleton(
 
 SKELETONS: Mapping[str, Skeleton] = {s.name: s for s in (KAGGLE_15, IMM_58, IBUG_68)}
 
+_MOST = 5_000
+_BROKEN = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+
 OWN = "own"
 """How a skeleton of a user's own keypoints is called; its points say all."""
 
@@ -174,6 +177,8 @@ def skeleton_from(record: Any) -> Skeleton:
     """
     try:
         points = tuple(map(str, record["points"]))
+        if len(points) > _MOST:
+            raise ValueError(f"{len(points):,} keypoints are more than {_MOST:,}")
         own_skeleton(points)  # refuses names that are empty or there twice
         normaliser = record["normaliser"] or ()
         found = Skeleton(
@@ -189,6 +194,6 @@ def skeleton_from(record: Any) -> Skeleton:
             raise ValueError("a keypoint's number is out of range")
         if not all(found.subsets.values()):
             raise ValueError("a subset has no keypoint")
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except _BROKEN as error:
         raise KfkdError(f"no skeleton: {error}. Received: {record!r:.200}") from error
     return found

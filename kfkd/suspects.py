@@ -6,18 +6,21 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
+from kfkd.safe_reading import read_bytes
 
 COLUMNS = ("row", "drop", "data")
 """Columns of an audit's table that say what to leave out: id, "all" or keypoints, fingerprint."""
 
 ALL = "all"
-_TEXT = re.compile(r"\d+(:[\w,]+)?( \d+(:[\w,]+)?)*")
+_ROW = re.compile(r"[0-9]{1,18}")
+_TEXT = re.compile(rf"{_ROW.pattern}(:[\w,]+)?( {_ROW.pattern}(:[\w,]+)?)*")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class Suspects:
         return replace(faces, keypoints=keypoints)
 
 
+def is_line(text: str) -> bool:
+    """Whether a text is such a line as `str(suspects)` gives, and no file's name."""
+    return _TEXT.fullmatch(text) is not None
+
+
 def suspects_from(asked: str | Path) -> Suspects:
     """What a training is to leave out.
 
@@ -83,17 +91,14 @@ def suspects_from(asked: str | Path) -> Suspects:
         >>> suspects_from("1862 1908:nose_tip").labels
         {1862: (), 1908: ('nose_tip',)}
     """
-    if isinstance(asked, str) and _TEXT.fullmatch(asked):
+    if isinstance(asked, str) and is_line(asked):
         parts = (part.partition(":")[::2] for part in asked.split())
         return Suspects(
             {int(row): tuple(names.split(",")) if names else () for row, names in parts}
         )
     path = Path(asked).expanduser()
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return _read(csv.DictReader(file), path)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from error
+        return _read(csv.DictReader(StringIO(read_bytes(path).decode(), newline="")), path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"is not CSV: {error}", file=path) from error
 
@@ -104,7 +109,7 @@ def _read(rows: csv.DictReader[str], path: Path) -> Suspects:
     labels: dict[int, tuple[str, ...]] = {}
     data: set[str] = set()
     for number, row in enumerate(rows, 1):
-        if not (row["row"] or "").isdigit() or row["drop"] is None or row["data"] is None:
+        if not _ROW.fullmatch(row["row"] or "") or row["drop"] is None or row["data"] is None:
             wanted = f"wants a row number, what to drop, and the data. Received: {row['row']!r}"
             raise DataError(wanted, file=path, row=number)
         data.add(row["data"])

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +14,25 @@ import numpy as np
 
 from kfkd.augment import Mix, copied
 from kfkd.by_source import split_sources
+from kfkd.devices import Devices
 from kfkd.doubts import fit_to_run
 from kfkd.errors import DataError
 from kfkd.evaluation import mean_faces, score_faces
 from kfkd.faces import FaceSet
-from kfkd.files import replacing, sweep
+from kfkd.files import replacing
 from kfkd.lazy import keras
+from kfkd.leftovers import sweep
 from kfkd.metrics import mean_face, rmse
 from kfkd.parts import parts, split_facts
 from kfkd.pipelines.batches import rows_for
 from kfkd.progress import duration, say
 from kfkd.registry import entry
 from kfkd.run_pictures import PICTURES, draw_run
-from kfkd.runs import RECORD, Run, save_history, save_record
+from kfkd.runs import RECORD, Run, finished_run, save_history, save_record
 from kfkd.settings import Settings
 from kfkd.skeletons import KAGGLE_15
 from kfkd.suspects import suspects_from
+from kfkd.warm_start import check_unseen
 
 if TYPE_CHECKING:
     from keras import Model
@@ -52,6 +55,7 @@ class Trainer:
         augment: mix, or function of the user's own.
         callbacks: the user's own.
         quiet: no progress.
+        devices: that share the work; of several machines, one writes.
     """
 
     run: Run
@@ -60,6 +64,7 @@ class Trainer:
     augment: Mix | Callable[..., Any] | None
     callbacks: tuple[Any, ...]
     quiet: bool
+    devices: Devices = field(default_factory=Devices)
 
     def __post_init__(self) -> None:
         self.recipe, self.record = self.settings.recipe, self.run.record
@@ -77,25 +82,34 @@ class Trainer:
 
     def go(self) -> Run:
         """Trains what is not trained yet, and returns the finished run."""
-        began = time.monotonic()
+        began, machines = time.monotonic(), self.devices.machines
+        self.record.pop("devices", None)
+        self.record |= self.devices.facts()
         self.record["split"] = split_facts(self.parts, self.settings)
         if self.settings.suspects:
             self.record["suspects"] = {"training labels left out": self.suspects}
         self.record["mean_face"] = mean_faces(self.train)
+        if self.settings.start:
+            self._check_start(self.settings.start)
         say(self._greeting(), self.quiet)
         for subset in self.settings.subsets:
-            if not self._fitted(subset):
+            if not machines.told(lambda subset=subset: self._fitted(subset)):
                 self._fit(subset)
-        self._finish()
+        self.run.record = machines.told(self._finish)
         say(f"done in {duration(time.monotonic() - began)}: {self.run.folder}", self.quiet)
         return self.run
+
+    def _check_start(self, start: str) -> None:
+        """Refuses a run to begin with that has learned what is held out here."""
+        held_out, split = self.parts.held_out, self.record["split"]
+        check_unseen(finished_run(start), self.faces, split, held_out)
 
     def _greeting(self) -> str:
         return (
             f"{self.settings.model}: {len(self.train)} training and {len(self.validation)} "
             f"validation images, {self.recipe.epochs} epochs at most, batch "
             f"{self.recipe.batch_size}, {self.settings.precision}, seed {self.settings.seed}, "
-            f"{self._mix_told()} → {self.run.folder}"
+            f"{self._mix_told()}{self.devices.told()} → {self.run.folder}"
         )
 
     def _mix_told(self) -> str:
@@ -124,7 +138,8 @@ class Trainer:
         )
         model, rows = fit(job)
         self._save_history(subset, rows)
-        _save_model(model, self.run.folder / f"{subset}.keras")
+        if self.devices.machines.writes:
+            _save_model(model, self.run.folder / f"{subset}.keras")
         self._save_facts(subset, params=model.count_params(), **_outcome(job, rows))
 
     def _job(self, subset: str) -> Job:
@@ -156,6 +171,8 @@ class Trainer:
             checkpoint=self.run.folder / "checkpoint" / f"{subset}.npz",
             on_epoch=lambda rows: self._save_history(subset, rows),
             quiet=self.quiet,
+            start=self.settings.start,
+            devices=self.devices,
         )
 
     def _augmented(self, learn: FaceSet) -> tuple[FaceSet, Callable[..., Any] | None]:
@@ -170,13 +187,15 @@ class Trainer:
 
     def _save_history(self, subset: str, rows: list[dict[str, float]]) -> None:
         self.history[subset] = rows
-        save_history(self.run.folder, self.history)
+        if self.devices.machines.writes:
+            save_history(self.run.folder, self.history)
 
     def _save_facts(self, subset: str, **facts: Any) -> None:
         self.record["subsets"].setdefault(subset, {}).update(facts)
-        save_record(self.run.folder, self.record)
+        if self.devices.machines.writes:
+            save_record(self.run.folder, self.record)
 
-    def _finish(self) -> None:
+    def _finish(self) -> dict[str, Any]:
         held_out, on = self.validation, "validation"
         if not any(len(rows_for(held_out, subset)) for subset in self.settings.subsets):
             held_out, on = self.train, "training"
@@ -191,6 +210,7 @@ class Trainer:
         self.record["status"] = "finished"
         save_record(self.run.folder, self.record)
         tidy(self.run.folder)
+        return self.record
 
 
 def _outcome(job: Job, rows: list[dict[str, float]]) -> dict[str, Any]:
@@ -213,13 +233,11 @@ def _save_model(model: Model, path: Path) -> None:
     """Writes the model without its training set-up, so that plain Keras loads the file too."""
     # Bare tensors, not lists of one: a model with a list of inputs warns at every array it gets.
     bare = keras.Model(model.input, model.output, name=model.name)
-    with replacing(path) as beside:
+    with replacing(path, 4 * bare.count_params()) as beside:
         bare.save(beside)
 
 
 def tidy(folder: Path) -> None:
     """Removes a run's checkpoints, and what trainings killed in the middle of a write left."""
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    for path in list(folder.iterdir()):
-        if path.name in FILES or path.suffix == ".keras":
-            sweep(path)
+    sweep(folder, alone=True)

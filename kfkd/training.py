@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kfkd.augment import Mix
-from kfkd.augment.notation import mix_from
+from kfkd.cluster import Machines
 from kfkd.data import as_faces
 from kfkd.determinism import one_op_at_a_time
-from kfkd.errors import KfkdError, RunError
+from kfkd.devices import devices_for
+from kfkd.errors import KfkdError, RunError, WriteError
 from kfkd.evaluation import own_data
 from kfkd.faces import FaceSet
+from kfkd.files import make_folder
+from kfkd.joining import join
 from kfkd.lazy import keras
+from kfkd.locks import locked
 from kfkd.machine import machine, versions
 from kfkd.progress import say
 from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, load_run, save_record
-from kfkd.settings import Settings, changed_recipe, check, chosen_mix, saved_recipe
+from kfkd.saved_settings import saved_arguments
+from kfkd.settings import Settings, changed_recipe, check, chosen_mix
 from kfkd.skeletons import SKELETONS, Skeleton
 from kfkd.suspects import suspects_from
 from kfkd.trainer import Trainer, tidy
@@ -48,10 +54,13 @@ def train(
     fold: tuple[int, int] | None = None,
     suspects: str | Path | None = None,
     codec: Mapping[str, Any] | None = None,
+    start: Run | str | Path | None = None,
     drop_incomplete: bool = False,
     options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
+    devices: int | str | None = None,
+    machines: Machines | str | None = None,
     **recipe: Any,
 ) -> Run:
     """Trains a model of the zoo with its published settings, or others where an argument says so.
@@ -89,11 +98,19 @@ def train(
             held-out rows keep all of theirs.
         codec: changed settings of the entry's codec, such as {"sigma": 3.0}, or another kind that
             the network fits, {"codec": "integral", "stride": 1, "margin": 0}.
+        start: a finished run of the same entry whose weights the training begins with, such as
+            "pyramid" for those that come with the package; a last layer for other keypoints begins
+            at random. Held-out images that it has learned are refused.
         drop_incomplete: leave out training rows that miss a label of the subset, as the study did;
             otherwise missing labels are masked and no row is lost.
         options: for the builder, such as {"weights": "imagenet"}.
         out: the run folder; None = runs/NAME-YYYYmmdd-HHMMSS.
         quiet: no progress.
+        devices: how many devices of this machine share every batch, or "all": GPUs, else the
+            processors that the backend sees; None = one. The result is that of one device, see
+            docs/distributed.md. Not part of the settings: a run may go on with others.
+        machines: `kfkd.Machines`, or "auto", where several train together, each called with the
+            same arguments, under JAX; only machine 0 needs `out`.
         **recipe: other fields of `kfkd.registry.Recipe`, such as `loss`, `early_stopping`.
 
     Returns:
@@ -103,7 +120,9 @@ def train(
         UnknownName: when the zoo has no such model or the skeleton no such subset.
         KfkdError: when a setting makes no sense.
         RunError: when `out` holds a run of other settings or other data, or something else than
-            a run, or the loss diverged.
+            a run, or the loss diverged; `kfkd.errors.InUse` when another process trains it.
+        WriteError: when the disk is full or `out` may only be read; all epochs but the last are
+            kept then.
         DataError: when the data cannot be read or has no labels to learn from.
 
     Example:
@@ -136,45 +155,55 @@ def train(
         fold=tuple(fold) if isinstance(fold, list) else fold,
         suspects=(str(listed) or None) if listed else None,
         codec=dict(codec) if codec else None,
+        start=None if start is None else str(start.folder if isinstance(start, Run) else start),
     )
     check(settings)
     if (backend := keras.config.backend()) not in ("tensorflow", "jax"):
         raise KfkdError(f"training wants KERAS_BACKEND=tensorflow or jax. Received: {backend}")
+    joined = join(machines, quiet)
+    quiet = quiet or not joined.writes
     if not one_op_at_a_time():
         say("TensorFlow was in use before this training: a rerun may differ slightly", quiet)
-    faces = as_faces(data, quiet=quiet, frame=found.input_shape)
-    if listed:
-        listed.check(faces)
-    for subset in settings.subsets:
-        faces.skeleton.subset(subset)
-    if mix and mix.frame.size not in (None, faces.images.shape[1:3]):
-        raise KfkdError(
-            f"training wants a mix that keeps the images' size, {faces.images.shape[1:3]}. "
-            f"Received: {mix}"
-        )
-    folder = _new_folder(name) if out is None else Path(out).expanduser()
-    run = _opened(folder, settings, faces)
-    if run.finished:
-        tidy(folder)
-        say(f"{folder} is finished already; its metrics stand in {RECORD}", quiet)
-        return run
-    return Trainer(run, settings, faces, mix or own, tuple(callbacks), quiet).go()
+    shared = devices_for(devices, joined)
+    with joined.watched():
+        faces = as_faces(data, quiet=quiet, frame=found.input_shape)
+        if listed:
+            listed.check(faces)
+        for subset in settings.subsets:
+            faces.skeleton.subset(subset)
+        if mix and mix.frame.size not in (None, faces.images.shape[1:3]):
+            raise KfkdError(
+                f"training wants a mix that keeps the images' size, {faces.images.shape[1:3]}. "
+                f"Received: {mix}"
+            )
+        with _open(name, out, settings, faces, joined) as run:
+            if run.finished:
+                say(f"{run.folder} is finished already; its metrics stand in {RECORD}", quiet)
+                return run
+            own_calls = tuple(callbacks)
+            return Trainer(run, settings, faces, mix or own, own_calls, quiet, shared).go()
 
 
-def resume(folder: str | Path, data: Any = None, quiet: bool = False) -> Run:
+def resume(
+    folder: str | Path,
+    data: Any = None,
+    quiet: bool = False,
+    devices: int | str | None = None,
+) -> Run:
     """Goes on with an unfinished run, with the settings and data that its run.json names.
 
     Args:
         folder: the run's folder.
         data: where the data is now; None = where it was.
         quiet: no progress.
+        devices: as for `train`.
 
     Returns:
         The finished run.
 
     Raises:
         RunError: when the run used an augmentation of the user's own, which only `train` can be
-            given again.
+            given again, or the settings in its run.json are none.
 
     Example:
         >>> import kfkd
@@ -183,28 +212,50 @@ def resume(folder: str | Path, data: Any = None, quiet: bool = False) -> Run:
         True
     """
     run = load_run(folder)
-    saved = dict(run.record["settings"])
-    if saved.pop("augment"):
-        raise RunError(f"{folder} was trained with an own augmentation; call train with it again")
-    recipe = saved_recipe(dict(saved.pop("recipe")))
-    name, text = recipe.pop("augment"), saved.pop("mix", None)
-    return train(
-        saved.pop("model"),
-        own_data(run) if data is None else data,
-        out=folder,
-        quiet=quiet,
-        augment=mix_from(text, name) if text else None,
-        **saved,
-        **recipe,
-    )
+    arguments = saved_arguments(run)
+    data = own_data(run) if data is None else data
+    name = arguments.pop("name")
+    return train(name, data, out=folder, quiet=quiet, devices=devices, **arguments)
 
 
 def _new_folder(name: str) -> Path:
-    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder, count = Path("runs") / stem, 2
-    while folder.exists():
-        folder, count = Path("runs") / f"{stem}-{count}", count + 1
-    return folder
+    """A folder of its own, even where several trainings begin within a second."""
+    stem, count = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}", 1
+    while True:
+        folder = Path("runs") / (stem if count == 1 else f"{stem}-{count}")
+        make_folder(folder.parent)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            count += 1
+        except OSError as error:
+            raise WriteError(folder, error.strerror or str(error)) from error
+        else:
+            return folder
+
+
+@contextmanager
+def _open(
+    name: str,
+    out: str | Path | None,
+    settings: Settings,
+    faces: FaceSet,
+    machines: Machines,
+) -> Iterator[Run]:
+    """The run, in a folder that nobody else works in; of several machines, one opens it."""
+    machines.agree("settings or data", [settings.plain(), faces.fingerprint])
+    with ExitStack() as stack:
+
+        def opened() -> dict[str, Any]:
+            folder = _new_folder(name) if out is None else Path(out).expanduser()
+            stack.enter_context(locked(folder))
+            run = _opened(folder, settings, faces)
+            if run.finished:
+                tidy(folder)
+            return {"folder": str(folder), "record": run.record}
+
+        told = machines.told(opened)
+        yield Run(Path(told["folder"]), told["record"])
 
 
 def _opened(folder: Path, settings: Settings, faces: FaceSet) -> Run:
@@ -213,6 +264,9 @@ def _opened(folder: Path, settings: Settings, faces: FaceSet) -> Run:
     if not (folder / RECORD).exists():
         _refuse_foreign(folder)
         return _new_run(folder, settings, faces, data)
+    if (folder / "checkpoint").is_symlink():
+        # Whoever made the folder would say where files are written, and which are removed.
+        raise RunError(f"{folder} keeps its checkpoint elsewhere, by a link; copy the files")
     run = load_run(folder)
     old = run.record
     began = backend if run.finished else old.get("backend", "tensorflow")

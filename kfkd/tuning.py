@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from kfkd.data import as_faces
 from kfkd.determinism import one_op_at_a_time
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
+from kfkd.locks import locked
 from kfkd.machine import versions
 from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import say
@@ -92,7 +94,7 @@ def tune(
         KfkdError: when a setting makes no sense or is both fixed and varied, a grid is too large,
             or `out` holds something else.
         RunError: when `out` holds a search of other settings or other data, or trials fail in a
-            row.
+            row; `kfkd.errors.InUse` when another process searches there without being its worker.
 
     Example:
         >>> import kfkd
@@ -159,7 +161,7 @@ def _named(data: Any, faces: FaceSet) -> str | None:
 def _searched(plan: Plan, faces: FaceSet, named: str | None, quiet: bool) -> Search:
     from keras_tuner import HyperParameters
 
-    from kfkd.tuning_engine import Engine
+    from kfkd.tuning_engine import Engine, role
 
     hp = HyperParameters()
     drawn = plan.drawn(hp)
@@ -181,11 +183,13 @@ def _searched(plan: Plan, faces: FaceSet, named: str | None, quiet: bool) -> Sea
         "space": space_facts(hp),
         "published": _plain(drawn),
     }
-    old = earlier_facts(plan.out, facts)
-    if old.get("finished") and _enough(old["trials"], plan.trials):
-        say(f"{plan.out} is finished already", quiet)
-        return read_search(plan.out, old)
-    return Engine(plan, facts, faces, hp, quiet).search()
+    # Workers share the folder; each of their trials has a lock of its own.
+    with nullcontext() if role() == "worker" else locked(plan.out):
+        old = earlier_facts(plan.out, facts)
+        if old.get("finished") and _enough(old.get("trials"), plan.trials):
+            say(f"{plan.out} is finished already", quiet)
+            return read_search(plan.out, old)
+        return Engine(plan, facts, faces, hp, quiet).search()
 
 
 def _facts(plan: Plan, faces: FaceSet, command: str) -> dict[str, Any]:

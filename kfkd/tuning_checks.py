@@ -89,7 +89,12 @@ def earlier_facts(out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         if [*out.glob("*/oracle.json"), *out.glob(f"{FOLDERS[0]}/*")]:
             raise KfkdError(f"{out} holds trials without their {RESULTS}; name another folder")
         return {}
-    old = read_json(out / RESULTS).get("facts", {})
+    found = read_json(out / RESULTS)
+    old = found.get("facts") if isinstance(found, dict) else None
+    if not isinstance(old, dict):
+        raise RunError(f"{out / RESULTS} is of no search")
+    if not isinstance(old.get("trials"), int | None):
+        raise RunError(f"{out / RESULTS} is of no search: it has {old['trials']!r:.40} trials")
     if other := [key for key in SAME if old.get(key) != facts[key]]:
         told = "; ".join(f"{k}: received {facts[k]}, it has {old.get(k)}" for k in other)
         raise RunError(f"{out} holds a search with other {told}; name another folder")

@@ -15,7 +15,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
-from kfkd.files import write_json
+from kfkd.files import make_folder, write_json
 from kfkd.progress import say
 from kfkd.tuning_oracles import FAILURES, oracle_for
 from kfkd.tuning_plan import FOLDERS, KEPT, Plan
@@ -25,6 +25,13 @@ from kfkd.tuning_text import progress_line
 from kfkd.tuning_trials import BadTrial, Trials
 
 _PAUSE = 0.5  # seconds between a worker's questions for a trial
+
+
+def role() -> str:
+    """What this process does in a search: "chief" hands trials out, "worker" or "alone"."""
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return "alone"
+    return "chief" if "chief" in os.environ["KERASTUNER_TUNER_ID"] else "worker"
 
 
 class Engine(BaseTuner):
@@ -50,17 +57,22 @@ class Engine(BaseTuner):
         self.trials = Trials(plan, faces, quiet)
         if self.role != "worker":
             save_search(read_search(plan.out, self.facts))
-        with redirect_stdout(StringIO()):
-            super().__init__(oracle, directory=str(plan.out), project_name=FOLDERS[1])
+        make_folder(plan.engine)  # Keras Tuner's error would be TensorFlow's
+        try:
+            with redirect_stdout(StringIO()):
+                super().__init__(oracle, directory=str(plan.out), project_name=FOLDERS[1])
+        except KfkdError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            told = f"{plan.engine} holds no search that goes on: {error!r:.200}"
+            raise RunError(told) from error
         # The package's own loop saves after a trial only; one that is killed before is to go on.
         self.save()
 
     @property
     def role(self) -> str:
-        """ "chief" hands trials out, a "worker" runs them, "alone" does both."""
-        if "KERASTUNER_ORACLE_IP" not in os.environ:
-            return "alone"
-        return "chief" if "chief" in os.environ["KERASTUNER_TUNER_ID"] else "worker"
+        """What the process has to do, see `role`."""
+        return role()
 
     def search(self, *arguments: Any, **settings: Any) -> Search:
         """Runs the trials, and returns what they came to.
@@ -74,8 +86,8 @@ class Engine(BaseTuner):
         gave_up = self.role != "worker" and self.oracle.failed_in_a_row >= FAILURES
         found = read_search(self.plan.out, {**self.facts, "finished": not gave_up})
         if self.role != "worker":
-            save_search(found)
             self._forget(set())
+            save_search(found)
         if gave_up or not found.ranked:
             reasons = [row["reason"] for row in found.trials if row["status"] == "failed"]
             count = f"{FAILURES} trials in a row" if gave_up else "all trials"
@@ -147,6 +159,7 @@ class Engine(BaseTuner):
 
     def _forget(self, wanted: set[str]) -> None:
         """Removes the states of trials that no other will go on from."""
-        for path in self.plan.engine.glob(f"trial_*/{KEPT}"):
-            if path.parent.name.removeprefix("trial_") not in wanted:
-                shutil.rmtree(path, ignore_errors=True)
+        for folder in self.plan.engine.glob("trial_*"):
+            if folder.name.removeprefix("trial_") not in wanted:
+                for name in (KEPT, f".{KEPT}"):  # the hidden one is left of a killed process
+                    shutil.rmtree(folder / name, ignore_errors=True)

@@ -1,9 +1,10 @@
 """Keras Tuner's oracles, made to survive a kill and a row of bad trials.
 
 What differs from the package's own (1.4.8): files are written whole or not at all; trials that
-were running are gone on with after a kill, grids too; the first trial is the published settings;
-Bayesian optimisation never proposes the same trial twice; after `FAILURES` failures in a row the
-search stops by itself instead of raising inside a lock that others wait for.
+were running are gone on with after a kill at any moment, grids too, and the following ones have the
+values that they would have had; the first trial is the published settings; Bayesian optimisation
+never proposes the same trial twice; after `FAILURES` failures in a row the search stops by itself
+instead of raising inside a lock that others wait for.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from keras_tuner import HyperParameters, Objective, Oracle, oracles
 
 from kfkd.errors import KfkdError
 from kfkd.files import write_json
+from kfkd.leftovers import remove
 from kfkd.tuning_plan import Plan
 
 FAILURES = 5
@@ -35,6 +38,8 @@ class Lasting(Oracle):
         **settings: of the package's oracle.
     """
 
+    trials: dict[str, Any]
+
     def __init__(self, on_end: Callable[[Any, str], None], **settings: Any) -> None:
         super().__init__(**settings)
         self.on_end, self.failed_in_a_row = on_end, 0
@@ -47,8 +52,15 @@ class Lasting(Oracle):
         write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     def reload(self) -> None:
-        """Reads the state; whatever was running then is to be run again."""
+        """Reads the state; whatever was running then is to be run again.
+
+        A trial's own file is written before the state: of one that the state does not know yet
+        nothing is known but that it would have begun, and it begins anew, with the same values.
+        """
         super().reload()
+        for number in {*self.trials} - {*self.start_order}:
+            remove(Path(self._get_trial_dir(number)))
+        self.trials = {n: self.trials[n] for n in self.start_order if n in self.trials}
         running = {number for number, trial in self.trials.items() if trial.status == "RUNNING"}
         self._retry_queue = sorted(running, reverse=True)
 
@@ -93,6 +105,8 @@ class Bayesian(Lasting, oracles.BayesianOptimizationOracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The next trial's values; random ones where the best guess was tried before."""
+        # The package draws on from trial to trial, and after a kill it would begin anew.
+        self._random_state = np.random.RandomState(self.seed + len(self.trials))
         with warnings.catch_warnings(action="ignore"):  # the process may be unsure of its lengths
             found = super().populate_space(trial_id)
         if found["status"] == "RUNNING" and self._duplicate(found["values"]):

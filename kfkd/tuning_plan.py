@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, UnknownName
+from kfkd.safe_reading import inside
 from kfkd.search_spaces import Space
 
 TUNERS: Mapping[str, str] = {
@@ -69,12 +70,12 @@ class Plan:
         return self.out / FOLDERS[1]
 
     def trial(self, number: str) -> Path:
-        """The run folder of a trial."""
-        return self.out / FOLDERS[0] / number
+        """The run folder of a trial, whose number may come out of anyone's file."""
+        return inside(self.out / FOLDERS[0], number)
 
     def beside(self, number: str, name: str) -> Path:
         """A file or folder that is kept of a trial besides its run."""
-        return self.engine / f"trial_{number}" / name
+        return inside(self.engine, f"trial_{number}/{name}")
 
     def drawn(self, hp: Any) -> dict[str, Any]:
         """The settings of a trial: what the space draws and what is fixed.

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kfkd.errors import RunError
+from kfkd.errors import KfkdError, RunError
 from kfkd.figures import save_figure
 from kfkd.files import read_json, write_json, write_text
+from kfkd.kinds import MAYBE, NONE, check_kinds
 from kfkd.runs import Run, load_run
+from kfkd.safe_reading import inside
 from kfkd.tuning_plan import FILES, FOLDERS, NOTE
 
+_STATE = {"trial_id": str, "status": str, "score": MAYBE, "hyperparameters": dict}
+_NOTE = {
+    **dict.fromkeys(("mean_face", "seconds"), MAYBE),
+    **dict.fromkeys(("reason", "by", "machine"), (str, NONE)),
+}
 _STATUS = {"COMPLETED": "finished", "FAILED": "failed", "INVALID": "failed"}
 
 
@@ -47,7 +55,7 @@ class Search:
         """
         if not self.ranked:
             raise RunError(f"{self.out} has no finished trial yet")
-        return load_run(self.out / self.ranked[0]["folder"])
+        return load_run(inside(self.out, self.ranked[0]["folder"]))
 
     def table(self) -> str:
         """The search as Markdown: settings, and the trials, best first."""
@@ -78,6 +86,14 @@ def read_search(out: Path, facts: Mapping[str, Any]) -> Search:
 def _row(out: Path, path: Path, epochs: int) -> dict[str, Any]:
     state, note = read_json(path), path.with_name(NOTE)
     told = read_json(note) if note.is_file() else {}
+    try:
+        check_kinds(state, _STATE, _STATE)
+        check_kinds(state["hyperparameters"], {"values": dict}, ("values",))
+        check_kinds(told, _NOTE)
+        if not re.fullmatch("[0-9]{1,9}", state["trial_id"]):
+            raise KfkdError(f"its number is {state['trial_id']!r:.40}")
+    except KfkdError as error:
+        raise RunError(f"{path} is of no trial: {error}") from error
     values = dict(state["hyperparameters"]["values"])
     tuners = {key: values.pop(key) for key in list(values) if key.startswith("tuner/")}
     return {
@@ -98,7 +114,7 @@ def _row(out: Path, path: Path, epochs: int) -> dict[str, Any]:
 
 
 def save_search(found: Search) -> None:
-    """Writes a search's results.json, and table and picture where there are trials.
+    """Writes a search's results.json, before it table and picture where there are trials.
 
     Args:
         found: what is known so far.
@@ -106,8 +122,9 @@ def save_search(found: Search) -> None:
     from kfkd.tuning_pictures import trials_picture
 
     results, table, picture = (found.out / name for name in FILES)
-    write_json(results, found.as_dict())
     if found.trials:
         write_text(table, found.table())
     if found.ranked:
         save_figure(trials_picture(found), picture)
+    # The last one: where it says that the search is finished, nobody writes the others again.
+    write_json(results, found.as_dict())

@@ -12,9 +12,10 @@ from typing import Any
 
 import keras
 
-from kfkd.errors import KfkdError, RunError
+from kfkd.errors import InUse, KfkdError, RunError, WriteError
 from kfkd.faces import FaceSet
-from kfkd.files import read_json, write_json
+from kfkd.files import unwritten, write_json
+from kfkd.leftovers import remove
 from kfkd.machine import machine
 from kfkd.progress import Ticker
 from kfkd.registry import entry
@@ -22,10 +23,11 @@ from kfkd.runs import RECORD, Run, load_run, save_record
 from kfkd.settings import changed_recipe
 from kfkd.trainer import tidy
 from kfkd.training import train
+from kfkd.tuning_deaths import count_attempt
 from kfkd.tuning_plan import KEPT, NOTE, Plan
 from kfkd.tuning_scores import score_of
 
-_ATTEMPT, _DEATHS = "attempt.json", 2
+_ATTEMPT = "attempt.json"
 
 
 class BadTrial(Exception):
@@ -57,6 +59,8 @@ class Trials:
         Raises:
             BadTrial: when it failed: loss no longer a number, out of memory, a net that cannot be
                 built.
+            WriteError: when the disk is full or may only be read, which is no trial's fault.
+            InUse: when another process is still training it.
         """
         began, note, why = time.monotonic(), self.plan.beside(number, NOTE), ""
         score: float | None = None
@@ -66,10 +70,14 @@ class Trials:
             score, mean_face = score_of(run.metrics, str(self.plan.objective))
             if score is None:
                 raise RunError(f"{run.folder} has no {self.plan.objective}")
+        except (WriteError, InUse):
+            raise
         except Exception as error:
+            if told_why := unwritten(error):
+                raise WriteError(f"trial {number}", told_why) from error
             why = reason(error)
         finally:
-            self.plan.beside(number, _ATTEMPT).unlink(missing_ok=True)
+            remove(self.plan.beside(number, _ATTEMPT))
         told |= {"seconds": round(time.monotonic() - began, 1)}
         if score is not None and not why:
             write_json(note, {**told, "mean_face": mean_face})
@@ -97,21 +105,11 @@ class Trials:
         return train(model, self.faces, out=folder, callbacks=[watcher], quiet=True, **settings)
 
     def _count(self, number: str, folder: Path) -> None:
-        """Passes over a trial in which the process died twice within the same epoch.
-
-        A system that runs out of memory kills a process without a word.
-        """
-        path = self.plan.beside(number, _ATTEMPT)
-        learned = (folder / RECORD).is_file()
-        epochs = sum(map(len, load_run(folder).history().values())) if learned else 0
-        old: dict[str, Any] = read_json(path) if path.is_file() else {"epochs": None}
-        deaths = old["deaths"] + 1 if old["epochs"] == epochs else 0
-        if deaths >= _DEATHS:
-            raise RunError(
-                f"the process was killed {deaths} times in this trial after {epochs} epochs, maybe "
-                "for want of memory"
-            )
-        write_json(path, {"epochs": epochs, "deaths": deaths})
+        """Passes over a trial in which the process dies again and again within the same epoch."""
+        run = load_run(folder) if (folder / RECORD).is_file() else None
+        if run is None or not run.finished:
+            epochs = sum(map(len, run.history().values())) if run else 0
+            count_attempt(self.plan.beside(number, _ATTEMPT), epochs)
 
     def _go_on(self, number: str, earlier: str | None, epochs: int) -> None:
         """Lays an earlier rung's state where the training finds it, as if it had been killed."""
@@ -147,14 +145,17 @@ def _forget_models() -> None:
 
 
 def _link_all(source: Path, target: Path) -> None:
-    """The files of a folder in another one, the same on disk where the system can."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in source.iterdir():
+    """The files of a folder as another one, whole or not at all; on disk once where that can be."""
+    beside = target.with_name(f".{target.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for path in source.glob("[!.]*"):
         try:
-            (target / path.name).unlink(missing_ok=True)
-            (target / path.name).hardlink_to(path)
+            (beside / path.name).hardlink_to(path)
         except OSError:
-            shutil.copy2(path, target / path.name)
+            shutil.copy2(path, beside / path.name)
+    shutil.rmtree(target, ignore_errors=True)
+    beside.rename(target)
 
 
 def reason(error: Exception) -> str:

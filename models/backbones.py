@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from kfkd.errors import DataError, WeightsError
+from kfkd.errors import DataError, KfkdError, WeightsError
 from kfkd.lazy import keras
+from kfkd.models.weight_files import check_weights
+from kfkd.stored_arrays import read_arrays
 
 if TYPE_CHECKING:
     from keras import Model
@@ -72,6 +73,7 @@ def fill(backbone: Model, path: Path) -> None:
         _fill_from_slim(backbone, path)
         return
     try:
+        check_weights(path)
         backbone.load_weights(path)
     except Exception as error:
         raise DataError(f"does not hold this net's weights: {error}", file=path) from error
@@ -87,7 +89,7 @@ def _fill_from_slim(backbone: Model, path: Path) -> None:
         for name, v in wanted.items()
         if name in arrays and arrays[name].shape != tuple(v.shape)
     ]
-    problems += [f"{name} is not finite" for name, a in arrays.items() if not np.isfinite(a).all()]
+    problems += [f"{name} is not finite" for name, a in arrays.items() if not _is_finite(a)]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise DataError(
@@ -101,10 +103,14 @@ def _fill_from_slim(backbone: Model, path: Path) -> None:
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name.removeprefix("MobilenetV2/"): stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise DataError(f"is not a readable .npz: {error}", file=path) from error
+        stored = read_arrays(path)
+    except KfkdError as error:
+        raise DataError(str(error)) from error
+    return {name.removeprefix("MobilenetV2/"): array for name, array in stored.items()}
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
 
 
 _SLIM = (

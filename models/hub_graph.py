@@ -15,7 +15,8 @@ _STATEFUL = {
     *("RandomUniform", "RandomStandardNormal", "TruncatedNormal"),
 }
 _REACHES_OUT = re.compile(
-    "File|Dataset|Iterator|PyFunc|Save|Restore|Checkpoint|Shard|Vocab|Lookup|Debug|Summary|Abort"
+    "File|Dataset|Iterator|PyFunc|Save|Restore|Checkpoint|Shard|Vocab|Lookup|Debug|Summary|Abort|"
+    "ImmutableConst|Proto|Custom|Passthrough|Launch"  # these read files or run others' code, too
 )
 
 
@@ -41,6 +42,9 @@ def computation(graph: bytes, file: str) -> bytes:
         saved.ParseFromString(graph)
     except DecodeError as error:
         raise DataError(f"is not a SavedModel: {error}", file=file) from error
+    if [meta.HasField("object_graph_def") for meta in saved.meta_graphs] != [True]:
+        # Of TensorFlow 1, whose graph is run as it is loaded.
+        raise DataError("is not a SavedModel of TensorFlow 2", file=file)
     for meta in saved.meta_graphs:
         meta.graph_def.ClearField("node")
         meta.ClearField("saver_def")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 from kfkd.errors import DataError, KfkdError, WeightsError
 from kfkd.lazy import keras
 from kfkd.models.hub_graph import computation
+from kfkd.unpacking import unpack
 
 GRAPH = "saved_model.pb"
 
@@ -49,9 +49,8 @@ def module_folder(weights: str) -> Iterator[Path]:
 
 def _unpacked(archive: Path, folder: Path) -> Path:
     try:
-        with tarfile.open(archive) as packed:
-            packed.extractall(folder, filter="data")
-    except (OSError, EOFError, tarfile.TarError) as error:
+        unpack(archive, folder)
+    except (KfkdError, OSError) as error:
         raise DataError(f"is not a readable .tar.gz: {error}", file=archive) from error
     graph = next(folder.rglob(GRAPH), None)
     if graph is None:

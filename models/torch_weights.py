@@ -6,15 +6,15 @@ at huggingface.co, and `.npz`. A `.pth` is a pickle, which nothing here reads.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from kfkd.errors import DataError, WeightsError
+from kfkd.safe_reading import json_from
+from kfkd.stored_arrays import read_arrays
 
 if TYPE_CHECKING:
     from keras import Model
@@ -66,9 +66,9 @@ def fill_from_torch(model: Model, weights: str | Path, skip: tuple[str, ...] = (
 
 def _fitting(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
     """The array in Keras' order of axes, None where it does not fit or is not finite."""
-    if array is None or not np.isfinite(array).all():
+    if array is None or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
         return None
-    if array.ndim == 4:
+    if array.ndim == 4 == len(shape):
         array = array.transpose(2, 3, 1, 0)
         if shape[2] == 1 and array.shape[2] == 3:
             array = array.sum(axis=2, keepdims=True)
@@ -77,11 +77,8 @@ def _fitting(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | N
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files}
-        return _safetensors(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
+        return read_arrays(path) if path.suffix == ".npz" else _safetensors(path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(f"is no readable .safetensors or .npz file: {error}", file=path) from error
 
 
@@ -90,11 +87,11 @@ def _safetensors(content: bytes) -> dict[str, np.ndarray]:
     start = _HEADER + int.from_bytes(content[:_HEADER], "little")
     if not _HEADER < start <= len(content):
         raise ValueError("its header is cut off")
-    facts: dict[str, Any] = json.loads(content[_HEADER:start])
+    facts: dict[str, Any] = json_from(content[_HEADER:start])
     facts.pop("__metadata__", None)
-    found = {}
+    found, view = {}, memoryview(content)  # names may share the same bytes, which are held once
     for name, tensor in facts.items():
         if tensor["dtype"] == "F32":
             first, end = (start + offset for offset in tensor["data_offsets"])
-            found[name] = np.frombuffer(content[first:end], "<f4").reshape(tensor["shape"])
+            found[name] = np.frombuffer(view[first:end], "<f4").reshape(tensor["shape"])
     return found

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from kfkd.errors import DataError, KfkdError
+from kfkd.unpacking import BROKEN, refuse_bomb
 
 SINGLE_ZIP = "facial-keypoints-detection.zip"
 
@@ -50,6 +49,7 @@ class Member:
             size = self.file.stat().st_size
             for depth, wanted in enumerate(self.inside, start=1):
                 archive = stack.enter_context(zipfile.ZipFile(stream))
+                refuse_bomb(archive, size)
                 entry = archive.getinfo(_entry(archive, wanted) or wanted)
                 stream, size = stack.enter_context(archive.open(entry)), entry.file_size
                 if depth < len(self.inside):  # a zip is read back to front: it needs seeking
@@ -131,12 +131,14 @@ def _reading(name: str) -> Iterator[None]:
     """Turns whatever goes wrong in files and zips into a DataError."""
     try:
         yield
-    except KfkdError:
+    except DataError:
         raise
+    except KfkdError as error:  # of one that unpacks to far too much
+        raise DataError(str(error), file=name) from error
     except KeyError as error:
         raise DataError(f"is not there: {error.args[0]}", file=name) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=name) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error) as e:
-        message = f"is damaged or not a zip: {e or 'it ends too early'}"
-        raise DataError(message, file=name) from e
+    except BROKEN as error:
+        message = f"is damaged or not a zip: {error or 'it ends too early'}"
+        raise DataError(message, file=name) from error

@@ -214,7 +214,8 @@ def evaluation_batches(
         codec: turns keypoints into targets; None = pixels.
 
     Returns:
-        A `tf.data.Dataset` of (images, targets), or what `training_batches` gives for it.
+        A `tf.data.Dataset` of (images, targets), or what `training_batches` gives for it. Where
+        devices share batches, (images, targets, weights): what only fills one up has weight 0.
     """
     targets = (codec or Coordinates()).targets(
         faces.keypoints[:, list(faces.skeleton.subset(subset))]
@@ -225,6 +226,10 @@ def evaluation_batches(
         return evaluation_arrays(faces, batch_size, keras.ops.convert_to_numpy(targets))
     import tensorflow as tf
 
+    from kfkd.pipelines.mirroring import replicas, shared_evaluation
+
+    if (devices := replicas()) > 1:
+        return shared_evaluation(faces.images, batch_size, np.asarray(targets), devices)
     with tf.device("/cpu:0"):
         if not isinstance(faces.images, np.ndarray):
             gather, held = gatherer(faces.images), tf.constant(np.asarray(targets))

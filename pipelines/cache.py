@@ -12,14 +12,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from kfkd.errors import DataError, KfkdError
-from kfkd.files import file_digest, replacing, write_json
+from kfkd.errors import DataError, KfkdError, WriteError
+from kfkd.files import bytes_of, file_digest, replacing, write_json
+from kfkd.locks import LOCK, in_turn
 
 Arrays = dict[str, np.ndarray]
 
@@ -92,17 +93,12 @@ def cached_arrays(
     looked, state, known = time.time_ns(), _state(file), _index(index)
     digest = _known_digest(known, file, state) or _hash(file)
     entry = folder / "arrays" / f"{digest}-{kind}.npz"
-    kept = _load(entry, fits)
-    arrays = make() if kept is None else kept
-    if kept is None and _state(file) != state:
-        return arrays  # written to while it was read: nobody knows whose digest this is
-    try:
-        if kept is None:
-            _store(entry, arrays)
-        if looked - max(state[1:3]) > _RACY_NS and not _known_digest(known, file, state):
+    # Written to while it is read: nobody knows whose digest this is.
+    arrays = _kept_or_made(entry, make, fits, note, lambda: _state(file) == state)
+    old = looked - max(state[1:3]) > _RACY_NS
+    if old and entry.is_file() and not _known_digest(known, file, state):
+        with _noting(note):
             _remember(index, known, file, state, digest)
-    except KfkdError as error:
-        note(f"not cached: {error}")
     return arrays
 
 
@@ -135,15 +131,36 @@ def kept_arrays(
     except KfkdError as error:
         note(f"not cached: {error}")
         return make()
-    kept = _load(entry, fits)
-    if kept is not None:
+    return _kept_or_made(entry, make, fits, note, lambda: True)
+
+
+def _kept_or_made(
+    entry: Path,
+    make: Callable[[], Arrays],
+    fits: Callable[[Mapping[str, np.ndarray]], bool],
+    note: Callable[[str], None],
+    sure: Callable[[], bool],
+) -> Arrays:
+    """The arrays of an entry; of several processes that want it one makes it, and others wait."""
+    if (kept := _load(entry, fits)) is not None:
         return kept
-    arrays = make()
-    try:
-        _store(entry, arrays)
-    except KfkdError as error:
-        note(f"not cached: {error}")
+    with in_turn(entry.with_name(f".{entry.stem}{LOCK}"), note):
+        if (kept := _load(entry, fits)) is not None:
+            return kept
+        arrays = make()
+        if sure():
+            with _noting(note):
+                _store(entry, arrays)
     return arrays
+
+
+@contextmanager
+def _noting(note: Callable[[str], None]) -> Iterator[None]:
+    """Goes on where nothing can be kept, and says so, in the same words for every file."""
+    try:
+        yield
+    except WriteError as error:
+        note(f"not cached: {WriteError(cache_folder(), error.reason)}")
 
 
 def _state(file: Path) -> list[int]:
@@ -204,7 +221,7 @@ def _load(entry: Path, fits: Callable[[Mapping[str, np.ndarray]], bool]) -> Arra
 
 
 def _store(entry: Path, arrays: Arrays) -> None:
-    with replacing(entry) as beside:
+    with replacing(entry, bytes_of(arrays)) as beside:
         np.savez(beside, **arrays)  # type: ignore[arg-type]
     _prune(entry)
 

@@ -6,8 +6,10 @@ dlib counts pixels from 0, so its numbers are taken as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 import numpy as np
 
@@ -81,18 +83,43 @@ _Image = tuple[tuple[float, float] | None, list[Row]]
 def _images(file: Path) -> Iterator[_Image]:
     """Each photo's size as the file tells it, and its faces."""
     image = 0
+    _refuse_doctype(file)
     try:
         for _, element in ElementTree.iterparse(file):
             if element.tag == "image":
                 image += 1
                 yield _image(element, file, image)
                 element.clear()  # a hundred thousand images with all their parts fill gigabytes
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, UnicodeError) as error:  # unknown encodings
         raise DataError(f"is not well-formed XML: {error}", file=file, row=image + 1) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=file) from error
     if not image:
         raise DataError("holds no <image>, wanted dlib's XML layout", file=file)
+
+
+def _refuse_doctype(file: Path) -> None:
+    """Refuses a document type: its entities may grow beyond memory, and dlib's files have none."""
+
+    def refused(*declared: object) -> None:
+        raise DataError("declares a document type, which dlib's files do not", file=file)
+
+    def begun(*element: object) -> None:
+        raise _Begun
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler, parser.StartElementHandler = refused, begun
+    try:
+        with file.open("rb") as stream, suppress(_Begun):
+            parser.ParseFile(stream)
+    except (OSError, expat.ExpatError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        # What is wrong is said by the reader, with its place.
+
+
+class _Begun(Exception):
+    """Ends the reading where the first element begins."""
 
 
 def _image(element: ElementTree.Element, file: Path, row: int) -> _Image:

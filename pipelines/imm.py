@@ -22,6 +22,7 @@ from kfkd.skeletons import IMM_58
 _FIELDS = ("path#", "type", "x rel.", "y rel.", "point#", "connects from", "connects to")
 _PATHS = np.repeat(np.arange(7), (13, 8, 8, 5, 5, 8, 11))
 _NAME = re.compile(r"(\d+)-\d")
+_LONGEST = 200  # of a file's name
 
 
 def read_imm(path: str | Path, part: str = "train", quiet: bool = False) -> PhotoSet:
@@ -99,7 +100,8 @@ def _point(fields: list[str], file: Path, row: int) -> list[float]:
 
 def _photo(file: Path, host: list[list[str]]) -> Path:
     """The photo that the file names, else one of the same name as the file."""
-    named = file.with_name(Path(host[0][0].replace("\\", "/")).name) if host else None
+    name = host[0][0].replace("\\", "/").rpartition("/")[2] if host else ""
+    named = file.parent / name[:_LONGEST] if name else None
     if named and named.is_file():
         return named
     beside = (file.with_suffix(suffix) for suffix in sorted(SUFFIXES))

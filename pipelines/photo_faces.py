@@ -17,7 +17,7 @@ from kfkd.photo_places import PhotoPlaces
 from kfkd.photosets import PhotoSet
 from kfkd.pipelines.cache import kept_arrays
 from kfkd.pipelines.lazy_images import LazyImages
-from kfkd.progress import Ticker, say
+from kfkd.progress import Ticker, say_once
 
 MOST_BYTES = 512_000_000
 """Pixels of larger sets stay in their files until a batch wants them."""
@@ -141,7 +141,8 @@ def _decoded(images: LazyImages, cache: bool, quiet: bool) -> np.ndarray:
 
     if not cache or not len(images):
         return make()["images"]
-    return kept_arrays(_key(images), _VERSION, make, fits, lambda note: say(note, quiet))["images"]
+    kept = kept_arrays(_key(images), _VERSION, make, fits, lambda note: say_once(note, quiet))
+    return kept["images"]
 
 
 def _decode_all(images: LazyImages, quiet: bool) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kfkd.errors import DataError
 from kfkd.pipelines.photo_pixels import eight_bits, rgb_of_array
+from kfkd.safe_reading import is_device
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +25,11 @@ MOST_PIXELS, LONGEST_SIDE = 12_000_000, 16_384
 
 # Pillow refuses beyond this too: files that unpack to gigabytes are an attack.
 _REFUSED_PIXELS = 178_000_000
+# Not PostScript, which another program would run, nor what hardly any camera or program writes.
+_FORMATS = (
+    *("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM"),
+    *("JPEG2000", "AVIF", "HEIF", "TGA"),
+)
 _ORIENTATION = 274
 _LYING = (5, 6, 7, 8)
 _opening = threading.Lock()
@@ -107,7 +113,10 @@ def _open(path: Path) -> Image:
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return Image.open(path)
+            if is_device(path):
+                raise DataError("is no ordinary file", file=path)
+            Image.init()
+            return Image.open(path, formats=[one for one in _FORMATS if one in Image.OPEN])
         except UnidentifiedImageError as error:
             known = "JPEG, PNG, BMP, GIF, TIFF, WebP and so on"
             message = f"is no image that can be read, wanted {known}"

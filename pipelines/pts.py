@@ -19,7 +19,7 @@ from kfkd.pipelines.text_files import numbers, read_text
 from kfkd.skeletons import IBUG_68
 
 _TEST = "testset"
-_LAYOUT = re.compile(r"\s*version\s*:\s*1\s+n_points\s*:\s*(\S+)\s*\{(.*)\}\s*", re.S | re.I)
+_LAYOUT = re.compile(r"\s*version\s*:\s*1\s+n_points\s*:\s*([^\s{]+)\s*\{([^}]*)\}\s*", re.S | re.I)
 
 
 def read_pts(path: str | Path, part: str = "train", quiet: bool = False) -> PhotoSet:

@@ -21,7 +21,7 @@ from kfkd.pipelines.kaggle import ID_TABLE, TABLES, read_arrays, read_id_member
 from kfkd.pipelines.photo_sources import KINDS, Crop, load_photo_faces
 from kfkd.pipelines.source_text import photo_kind, photo_source
 from kfkd.pipelines.synthetic import MARKER, synthetic_faces, synthetic_test_faces
-from kfkd.progress import say
+from kfkd.progress import say, say_once
 from kfkd.skeletons import KAGGLE_15
 
 SYNTHETIC_TRAIN, SYNTHETIC_TEST = 2000, 300
@@ -213,7 +213,7 @@ def _arrays(member: Member, part: str, cache: bool, quiet: bool) -> Arrays:
     if not cache:
         return make()
     kind = f"{part}-{PARSER_VERSION}"
-    return cached_arrays(member.file, kind, make, _fits, lambda note: say(note, quiet))
+    return cached_arrays(member.file, kind, make, _fits, lambda note: say_once(note, quiet))
 
 
 def _fits(arrays: Mapping[str, np.ndarray]) -> bool:

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kfkd.errors import DataError
-
-_CONTROL = 1 << 20
+from kfkd.safe_reading import read_bytes
 
 
 def find_files(path: str | Path, pattern: str, what: str) -> list[Path]:
@@ -47,11 +46,8 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: when it cannot be read, or is no text.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from error
-    if b"\0" in content[:_CONTROL]:
+    content = read_bytes(path)
+    if b"\0" in content:
         raise DataError("is not a text file", file=path)
     try:
         return content.decode("utf-8-sig")

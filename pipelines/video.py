@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kfkd.errors import DataError
+from kfkd.errors import DataError, WriteError
 from kfkd.files import replacing
 from kfkd.lazy import cv2
 
@@ -119,6 +120,9 @@ def video_writer(path: str | Path, rate: float) -> Iterator[VideoWriter]:
 
     Yields:
         What takes the frames.
+
+    Raises:
+        WriteError: when it cannot be written whole.
     """
     with suppress(_Nothing), replacing(path) as beside:
         writer = VideoWriter(beside, rate)
@@ -128,6 +132,14 @@ def video_writer(path: str | Path, rate: float) -> Iterator[VideoWriter]:
             writer.close()
         if not writer.frames:
             raise _Nothing
+        if not _has_index(beside):  # OpenCV tells nobody that the disk is full
+            raise WriteError(path, "it was cut short; is the disk full?")
+
+
+def _has_index(path: Path) -> bool:
+    """Whether an .mp4 file has what is written last, without which nothing can play it."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return content.rfind(b"moov") >= 0
 
 
 class _Nothing(Exception):

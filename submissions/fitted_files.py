@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from kfkd.errors import KfkdError
 from kfkd.files import replacing
+from kfkd.stored_arrays import read_arrays
+from kfkd.stored_arrays import told as json_of
 from kfkd.submissions.boosting import Boosted, fit_boosting
 from kfkd.submissions.fitting import Cell, Ensemble
 from kfkd.submissions.panel import Panel
 from kfkd.submissions.rules import rule_from
+
+_BROKEN = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 
 
 def save_ensemble(fitted: Ensemble, path: Path) -> None:
@@ -45,9 +48,8 @@ def read_ensemble(path: str | Path, panel: Panel) -> Ensemble:
         KfkdError: when the file is absent, broken or something else, or of other members.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            told = json.loads(str(stored["told"]))
-            arrays = {name: stored[name] for name in stored.files if name != "told"}
+        arrays = read_arrays(path)
+        told = json_of(arrays.pop("told"))
         names = tuple(map(str, told["names"]))
         if names != panel.names:
             raise KfkdError(f"it was fitted on {', '.join(names)}, not {', '.join(panel.names)}")
@@ -56,7 +58,7 @@ def read_ensemble(path: str | Path, panel: Panel) -> Ensemble:
         for cell in cells:  # arrays of other shapes fail here rather than at the submission
             fitted.predict(panel.predicted[:, :1], np.array([cell.source]))
         return fitted
-    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile) as error:
+    except _BROKEN as error:
         raise KfkdError(f"{path} is no fitted ensemble of these members: {error}") from error
 
 

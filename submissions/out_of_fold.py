@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from kfkd.errors import KfkdError, RunError
-from kfkd.files import replacing
+from kfkd.files import bytes_of, replacing
 from kfkd.skeletons import Skeleton, skeleton_from
+from kfkd.stored_arrays import read_arrays
+from kfkd.stored_arrays import told as json_of
 
 _ROWS = ("ids", "source", "group", "fold")
+_KINDS = {"source": "U", "truth": "f", "predicted": "f"}
 _FACTS = {"fingerprint": str, "k": int, "fold_seed": int, "seeds": list, "image": list}
 
 
@@ -54,7 +56,7 @@ class OutOfFold:
         """Writes an .npz without pickles, whole or not at all."""
         told = {"model": self.model, "facts": self.facts, "keypoints": self.skeleton.as_dict()}
         arrays = {name: getattr(self, name) for name in (*_ROWS, "truth", "predicted")}
-        with replacing(path) as beside, beside.open("wb") as file:
+        with replacing(path, bytes_of(arrays)) as beside, beside.open("wb") as file:
             np.savez(file, told=np.array(json.dumps(told)), **arrays)  # type: ignore[arg-type]
 
 
@@ -68,14 +70,13 @@ def read_out_of_fold(path: str | Path) -> OutOfFold:
         RunError: when it is absent, broken or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            told = json.loads(str(stored["told"]))
-            arrays = {name: stored[name] for name in (*_ROWS, "truth", "predicted")}
+        arrays = read_arrays(path, ("told", *_ROWS, "truth", "predicted"))
+        told = json_of(arrays.pop("told"))
         found = OutOfFold(
             str(told["model"]), told["facts"], skeleton_from(told["keypoints"]), **arrays
         )
         _check(found)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, KfkdError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} holds no out-of-fold predictions: {error}") from error
     return found
 
@@ -88,5 +89,12 @@ def _check(found: OutOfFold) -> None:
     wanted: dict[str, tuple[int, ...]] = dict.fromkeys(_ROWS, (n,))
     wanted |= {"truth": (n, k, 2), "predicted": (len(found.facts["seeds"]), n, k, 2)}
     for name, shape in wanted.items():
-        if (received := getattr(found, name).shape) != shape or not n:
-            raise KfkdError(f"{name} wants the shape {shape}. Received: {received}")
+        array = getattr(found, name)
+        if array.shape != shape or not n:
+            raise KfkdError(f"{name} wants the shape {shape}. Received: {array.shape}")
+        if array.dtype.kind not in _KINDS.get(name, "iu"):
+            raise KfkdError(f"{name} holds {array.dtype}")
+        if array.dtype.kind == "f" and np.isinf(array).any():
+            raise KfkdError(f"{name} holds infinite numbers")
+    if not all(isinstance(seed, int) for seed in found.facts["seeds"]):
+        raise KfkdError(f"seeds are {found.facts['seeds']!r:.100}")

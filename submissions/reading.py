@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
 
 from kfkd.errors import DataError
 from kfkd.pipelines.csv_fields import refuse_repeats
+from kfkd.safe_reading import read_bytes
+from kfkd.unpacking import BROKEN, refuse_bomb
 
 HEADER = ("RowId", "Location")
 """Columns of a submission."""
@@ -129,16 +130,18 @@ def _number(text: str) -> float:
 
 def _text(path: str | Path) -> str:
     """The text of a file, or of the only CSV file in a zip."""
+    content = read_bytes(path)
     try:
-        if not zipfile.is_zipfile(path):
-            return Path(path).read_text(encoding="utf-8-sig")
-        with zipfile.ZipFile(path) as archive:
+        if not zipfile.is_zipfile(BytesIO(content)):
+            return content.decode("utf-8-sig")
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            refuse_bomb(archive, len(content))
             names = [n for n in archive.namelist() if n.lower().endswith(".csv")]
             names = [n for n in names if not n.startswith("__MACOSX/")]
             if len(names) != 1:
                 raise DataError(f"wants one CSV in the zip. Received: {len(names)}", file=path)
             return archive.read(names[0]).decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from error
-    except (UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except DataError:
+        raise
+    except BROKEN as error:
         raise DataError(f"is not a CSV, nor a readable zip of one: {error}", file=path) from error

@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kfkd import load_faces
+from kfkd import load_faces, locks
 from kfkd.errors import DataError
 from kfkd.pipelines import cache, sources
 from kfkd.pipelines.synthetic import write_kaggle_folder
@@ -284,3 +286,49 @@ def test_entries_used_least_recently_go_when_there_are_too_many(own, tmp_path, m
     monkeypatch.setattr(cache, "_MOST_BYTES", 10)
     assert load("d") and not load("d")
     assert len(entries(own)) == 2
+
+
+@pytest.mark.parametrize("failure", [None, ZeroDivisionError])
+def test_of_two_that_want_an_entry_one_makes_it_and_the_other_waits(
+    own, tmp_path, monkeypatch, failure
+):
+    monkeypatch.setattr(locks, "_PATIENCE", 0.0)
+    monkeypatch.setattr(locks, "_PAUSE", 0.01)
+    file, waits, made, notes, failed = tmp_path / "a.txt", threading.Event(), [], [], []
+    file.write_text("a")
+
+    def make():
+        made.append("made")
+        assert waits.wait(60)
+        if failure and len(made) == 1:
+            raise failure
+        return {"a": np.arange(3)}
+
+    def note(text):
+        notes.append(text)
+        waits.set()
+
+    def load():
+        try:
+            return cache.cached_arrays(file, "t-1", make, lambda arrays: True, note)["a"].tolist()
+        except ZeroDivisionError:
+            failed.append(failure)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [future.result() for future in [pool.submit(load) for _ in range(2)]]
+    assert len(made) == (2 if failure else 1), "who waited for nothing makes it"
+    assert sorted(found, key=str) == ([None, [0, 1, 2]] if failure else [[0, 1, 2]] * 2)
+    assert failed == ([failure] if failure else [])
+    (line,) = notes
+    assert line.startswith("waiting for ") and f"process {os.getpid()}" in line
+    assert len(entries(own)) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_told_once(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("KFKD_CACHE", str(tmp_path / "file" / "cache"))
+    load_faces(path=folder, quiet=True)
+    for part in ("train", "test", "train"):
+        load_faces(path=folder, part=part)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"not cached: cannot write {tmp_path / 'file' / 'cache'}: Not a directory"

@@ -274,3 +274,66 @@ def test_mtcnn_on_a_blank_or_tiny_image(keras_ready):
     assert detector("mtcnn")([*blank(2), np.zeros((1, 1, 3), np.uint8)]) == [[], [], []]
     with pytest.raises(KfkdError, match="least_face"):
         detector("mtcnn", least_face=3)
+
+
+def bright_yunet(path, onnx):
+    """A file with the inputs and outputs of YuNet's that finds what is bright, three cells wide."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    shape = [1, 3, 640, 640]
+    nodes, held, outputs = [], [], []
+
+    def constant(name, array):
+        held.append(onnx.numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def node(kind, inputs, output, **settings):
+        nodes.append(helper.make_node(kind, inputs, [output], **settings))
+        return output
+
+    grey = constant("grey", np.full((1, 3, 1, 1), 1 / 765, np.float32))
+    light = node("Conv", ["input", grey], "light")
+    # (dx, dy, log w, log h) and five landmarks, in cells from a cell's corner.
+    facts = {"cls": None, "obj": None}
+    facts["bbox"] = [0.5, 0.5, np.log(3), np.log(3)]
+    facts["kps"] = [0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1]
+    for kind, bias in facts.items():
+        for stride in (8, 16, 32):
+            name, end = f"{kind}_{stride}", f"_{kind}_{stride}"
+            found = node(
+                "AveragePool",
+                [light],
+                f"pool{end}",
+                kernel_shape=[stride, stride],
+                strides=[stride, stride],
+            )
+            width = 1 if bias is None else len(bias)
+            if bias is not None:
+                kernel = constant(f"kernel{end}", np.zeros((width, 1, 1, 1), np.float32))
+                found = node(
+                    "Conv", [found, kernel, constant(f"b{end}", np.float32(bias))], f"conv{end}"
+                )
+            elif stride != 16:
+                found = node("Mul", [found, constant(f"none{end}", np.float32(0))], f"mul{end}")
+            last = node("Transpose", [found], f"last{end}", perm=[0, 2, 3, 1])
+            node("Reshape", [last, constant(f"to{end}", np.array([1, -1, width]))], name)
+            cells = (640 // stride) ** 2
+            outputs.append(helper.make_tensor_value_info(name, floats, [1, cells, width]))
+    graph = helper.make_graph(
+        nodes, "yunet", [helper.make_tensor_value_info("input", floats, shape)], outputs, held
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_yunets_boxes_and_landmarks_lie_where_they_should(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    find = detector("yunet", model=str(bright_yunet(tmp_path / "yunet.onnx", onnx)))
+    image = np.zeros((200, 310, 3), np.uint8)
+    image[64:80, 96:112] = 255  # one cell of 16 pixels
+    found = find([image, np.zeros((90, 70, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)])
+    assert [len(faces) for faces in found] == [1, 0, 0]
+    (face,) = found[0]
+    np.testing.assert_allclose(face.box, (80, 48, 48, 48), atol=0.01)
+    np.testing.assert_allclose(face.landmarks[2], (104, 72), atol=0.01)
+    assert face.score == pytest.approx(1, abs=0.01)

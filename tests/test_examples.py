@@ -37,7 +37,7 @@ def test_readme_names_what_exists():
     if not readme.is_file():
         pytest.skip("README.md is not beside an installed copy")
     from kfkd.cli import parser
-    from kfkd.landmark_recording import landmark_table
+    from kfkd.landmark_recording import best_landmarks, landmark_table
     from kfkd.recording import block, results_table
 
     text = readme.read_text(encoding="utf-8")
@@ -46,9 +46,11 @@ def test_readme_names_what_exists():
         assert f"kfkd {command}" in text, f"README.md does not mention kfkd {command}"
     from kfkd.catalogue import packaged
 
-    for name, table in (
-        ("measured", results_table(packaged("results.json"))),
-        ("landmarks", landmark_table(packaged("landmark_results.json"))),
+    landmarks = packaged("landmark_results.json")
+    for page, name, table in (
+        (readme, "measured", results_table(packaged("results.json"))),
+        (readme, "landmarks", best_landmarks(landmarks)),
+        (ROOT / "docs/results/landmarks.md", "landmarks", landmark_table(landmarks)),
     ):
-        begin, end = block(name)
+        (begin, end), text = block(name), page.read_text(encoding="utf-8")
         assert text.partition(begin)[2].partition(end)[0].strip() == table.strip()

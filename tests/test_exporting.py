@@ -307,8 +307,13 @@ def test_a_model_that_cannot_be_converted_or_run_is_not_kept(
     def fail(*arguments):
         raise ValueError("ops: FlexBitwiseAnd (and) FlexErf\nmore")
 
+    def full(model, signature, path):
+        path.write_bytes(b"half")
+        raise RuntimeError("/tmp/variables; No space left on device [Op:SaveV2]")
+
     plain = no_converter["litert"]
     for wrong, said in (
+        ({"write": full}, r"cannot write .*/a\.tflite: No space left on device$"),
         ({"write": fail}, "tiny cannot be converted to litert: ops: FlexB"),
         ({"predictor": fail}, "tiny does not run in LiteRT: it lacks BitwiseAnd, Erf"),
     ):

@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import kfkd
-from kfkd.codecs import Coordinates, Heatmap, codec_from
-from kfkd.errors import KfkdError, UnknownName
+from kfkd.codecs import Coordinates, Heatmap, Integral, codec_from
+from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.gaussians import DECODERS, gaussian_maps
 from kfkd.losses import LOSSES, PixelRMSE, masked_mse
 from kfkd.map_losses import MAP_LOSSES, adaptive_wing, weighted_mse
@@ -284,6 +284,45 @@ def test_a_heatmap_entry_trains_predicts_and_comes_back(map_zoo, tmp_path):
 def test_map_losses_want_maps(map_zoo, tmp_path):
     with pytest.raises(KfkdError, match="adaptive_wing wants a model that answers with heatmaps"):
         kfkd.train("simple_cnn", loss="adaptive_wing", out=tmp_path / "run", quiet=True)
+
+
+def test_a_training_may_change_the_codec(map_zoo, tmp_path):
+    faces = synthetic_faces(32, seed=5)
+    given = {"loss": "mse", "epochs": 1, "quiet": True}
+    run = kfkd.train("tiny_maps", faces, codec={"sigma": 4.0}, out=tmp_path / "run", **given)
+    assert run.codec("dense") == Heatmap(stride=4, sigma=4.0)
+    assert run.record["settings"]["codec"] == {"sigma": 4.0}
+    with pytest.raises(RunError, match="other settings"):
+        kfkd.train("tiny_maps", faces, out=tmp_path / "run", **given)
+    # The same maps as coordinates: their softmax's mean.
+    integral = {"codec": "integral", "stride": 4, "margin": 0}
+    run = kfkd.train("tiny_maps", faces, codec=integral, out=tmp_path / "mean", **given)
+    dense = list(faces.skeleton.subset("dense"))
+    assert run.codec("dense") == Integral(stride=4, margin=0)
+    assert np.isfinite(run.predict(faces.images[:2])[:, dense]).all()
+
+
+@pytest.mark.parametrize(
+    ("codec", "words"),
+    [
+        ({"sigmas": 3}, "no setting of the codec heatmap is called 'sigmas'"),
+        ({"codec": "coordinates"}, "answers with 24×24×1 numbers a keypoint"),
+        ({"codec": "integral", "stride": 4}, "wants 26×26×1"),
+        ({"sigma": -1}, "sigma from half of it"),
+        ({"codec": "maps"}, "no codec is called 'maps'"),
+    ],
+)
+def test_a_codec_that_does_not_fit_is_refused(map_zoo, tmp_path, codec, words):
+    with pytest.raises(KfkdError, match=words):
+        kfkd.train("tiny_maps", codec=codec, loss="mse", out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_lower_gaussians_give_the_same_points():
+    low, point = Heatmap(stride=2, sigma=3.0, height=0.0177), np.array([[[20.25, 31.5]]])
+    maps = low.encode(point, (32, 32))
+    assert 0.016 < float(np.max(maps)) <= 0.0177
+    np.testing.assert_allclose(low.decode(maps), point, atol=0.05)
 
 
 def test_large_images_are_measured_a_few_at_a_time():

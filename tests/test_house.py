@@ -30,6 +30,8 @@ VOCABULARY = {
     "kfkd.heatmaps",
     "kfkd.integral",
     "kfkd.lazy",
+    "kfkd.leftovers",
+    "kfkd.locks",
     "kfkd.losses",
     "kfkd.map_losses",
     "kfkd.metrics",
@@ -40,8 +42,11 @@ VOCABULARY = {
     "kfkd.point_names",
     "kfkd.progress",
     "kfkd.registry",
+    "kfkd.safe_reading",
     "kfkd.skeletons",
+    "kfkd.stored_arrays",
     "kfkd.text",
+    "kfkd.unpacking",
     "kfkd.views",
 }
 FLOORS = {

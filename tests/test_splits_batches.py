@@ -4,6 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import kfkd
 from kfkd.augment.draws import Draws
 from kfkd.codecs import Coordinates
 from kfkd.errors import KfkdError, UnknownName
@@ -92,6 +93,17 @@ def test_seeds_give_different_splits_near_the_share():
 def test_no_validation_holds_nothing_out(faces):
     train, validation = grouped_split(faces, 0, 0)
     assert len(train) == len(faces) and not len(validation)
+
+
+def test_of_persons_the_share_is_exact(layouts, tmp_path):
+    faces = kfkd.load_faces("imm", layouts.write_imm(tmp_path, persons=10, poses=2), quiet=True)
+    for seed in range(3):
+        train, validation = grouped_split(faces, 0.2, seed)
+        assert len(np.unique(faces.group[validation])) == 2
+        assert len(train) == 16
+        assert np.bincount(folds(faces, 5, seed)).tolist() == [4] * 5
+    first, other = (set(grouped_split(faces, 0.5, seed)[1]) for seed in (0, 1))
+    assert first != other
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 3])

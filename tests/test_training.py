@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kfkd
-from kfkd.errors import DataError, KfkdError, RunError, UnknownName
+from kfkd.errors import DataError, InUse, KfkdError, RunError, UnknownName
 from kfkd.fitting import phases, precision, seeded
 from kfkd.metrics import mean_face, rmse
 from kfkd.pipelines.batches import rows_for
@@ -348,6 +348,23 @@ def kill_at_a_random_moment(child, folder):
 def epochs_done(folder):
     history = folder / "history.csv"
     return len(history.read_text().splitlines()) - 1 if history.exists() else 0
+
+
+def test_a_folder_that_another_training_is_at_work_in_is_refused(tmp_path, faces):
+    seen, settings = [], {"subsets": "dense", "epochs": 1}
+
+    def again(epoch, logs):
+        with pytest.raises(InUse, match=r"run is in use by .* \(process \d+ on .*; wait until it"):
+            trained(tmp_path / "run", faces, **settings)
+        with pytest.raises(InUse):
+            resume(tmp_path / "run", faces, quiet=True)
+        seen.append(epoch)
+
+    spy = keras.callbacks.LambdaCallback(on_epoch_begin=again)
+    run = trained(tmp_path / "run", faces, callbacks=[spy], **settings)
+    assert seen == [0] and run.finished
+    assert trained(tmp_path / "run", faces, **settings).metrics == plain(run.metrics)
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_a_training_killed_before_its_facts_are_written_still_gets_them(

@@ -16,8 +16,9 @@ from keras_tuner import HyperParameters
 
 import kfkd
 from kfkd.cli import main, parser
-from kfkd.errors import KfkdError, RunError, UnknownName
+from kfkd.errors import InUse, KfkdError, RunError, UnknownName, WriteError
 from kfkd.key_values import key_values
+from kfkd.locks import locked
 from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run
@@ -241,7 +242,49 @@ def test_a_folder_of_something_else_is_left_alone(faces, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("role", ["alone", "worker"])
+def test_a_search_that_is_under_way_is_refused_but_to_its_workers(
+    faces, imagined, tmp_path, monkeypatch, role
+):
+    monkeypatch.setattr("kfkd.tuning_engine.role", lambda: role)
+    monkeypatch.setattr(
+        "kfkd.tuning_engine.Engine", lambda *arguments: SimpleNamespace(search=list)
+    )
+    with locked(tmp_path / "search"):
+        if role == "worker":
+            assert tune("tiny", faces, out=tmp_path / "search", trials=2, **ASKED) == []
+        else:
+            with pytest.raises(InUse, match="search is in use by"):
+                tune("tiny", faces, out=tmp_path / "search", trials=2, **ASKED)
+
+
 # Bad trials
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (WriteError("a.npz", "No space left on device"), "cannot write a.npz: No space"),
+        (RuntimeError("x; No space left on device [Op:SaveV2]"), "cannot write trial 0: No space"),
+        (OSError(30, "Read-only file system"), "cannot write trial 0: Read-only"),
+        (InUse("trials/0 is in use by another process"), "in use by another process"),
+    ],
+)
+def test_what_is_no_trials_fault_ends_the_search_and_blames_none(
+    faces, imagined, tmp_path, monkeypatch, failure, raised
+):
+    def train(*arguments, **settings):
+        raise failure
+
+    asked = {**ASKED, "trials": 2, "out": tmp_path / "search"}
+    with monkeypatch.context() as patch:
+        patch.setattr("kfkd.tuning_trials.train", train)
+        with pytest.raises(KfkdError, match=raised):
+            tune("tiny", faces, **asked)
+    rows = json.loads((tmp_path / "search" / "results.json").read_text())["trials"]
+    assert not rows, "nothing is written of a trial that has not ended"
+    found = tune("tiny", faces, **asked)
+    assert [row["status"] for row in found.trials] == ["finished"] * 2
 
 
 def test_a_diverged_trial_is_recorded_and_passed_over(faces, tmp_path):
@@ -302,19 +345,25 @@ def plan_of(out, **changed):
         ({"epochs": 0, "deaths": 0}, False),
         ({"epochs": 0, "deaths": 1}, True),
         ({"epochs": 3, "deaths": 1}, False),
+        ({"epochs": 0, "deaths": 1, "full": 1, "kills": "before"}, True),
+        ({"epochs": 0, "deaths": 1, "full": 0, "kills": "now"}, False),
+        ({"epochs": 0, "deaths": 1, "full": 0, "kills": None}, False),
+        ({"epochs": 0, "deaths": 3, "full": 0, "kills": "now"}, False),
+        ({"epochs": 0, "deaths": 4, "full": 0, "kills": "now"}, True),
     ],
 )
 def test_a_trial_that_kills_the_process_twice_is_passed_over(
-    faces, imagined, tmp_path, left, fails
+    faces, imagined, tmp_path, monkeypatch, left, fails
 ):
-    """A system that lacks memory kills without a word: only a file tells."""
+    """A system that lacks memory kills without a word: only a file tells, and maybe a counter."""
+    monkeypatch.setattr("kfkd.tuning_deaths.memory_kills", lambda: "now")
     trials, hp = Trials(plan_of(tmp_path), faces, True), HyperParameters()
     space(hp)
     attempt = tmp_path / "search" / "trial_7" / "attempt.json"
     attempt.parent.mkdir(parents=True)
     attempt.write_text(json.dumps(left))
     if fails:
-        with pytest.raises(BadTrial, match="killed 2 times"):
+        with pytest.raises(BadTrial, match=f"killed {left['deaths'] + 1} times"):
             trials.run("7", hp)
     else:
         trials.run("7", hp)

@@ -231,15 +231,6 @@ def test_a_finished_write_replaces_and_makes_folders(tmp_path):
     assert path.stat().st_mode & 0o444
 
 
-def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path):
-    path = tmp_path / "run.json"
-    keep = [path, tmp_path / ".other-abcdefgh.json", tmp_path / ".run-abc.json"]
-    for file in [*keep, tmp_path / ".run-abcd_123.json"]:
-        file.write_text("")
-    files.sweep(path)
-    assert sorted(tmp_path.iterdir()) == sorted(keep)
-
-
 def test_an_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(KfkdError, match=r"cannot write .*x\.txt"):
@@ -270,7 +261,7 @@ def test_broken_json_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(KfkdError, match=r"x\.json is not valid JSON"):
         files.read_json(path)
-    with pytest.raises(KfkdError, match=r"cannot read .*absent\.json"):
+    with pytest.raises(KfkdError, match=r"absent\.json: cannot be read"):
         files.read_json(tmp_path / "absent.json")
 
 

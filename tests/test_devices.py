@@ -1,0 +1,263 @@
+"""Several devices and machines train what one device trains; what is lost is said, and goes on."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kfkd.cluster import Machines
+from kfkd.devices import Devices, devices_for
+from kfkd.errors import KfkdError
+from kfkd.joining import join, machines_asked
+from kfkd.pipelines.sharing import filled_batches, unlabelled
+from kfkd.pipelines.synthetic import write_kaggle_folder
+from kfkd.runs import load_run
+
+
+def needs(package):
+    absent = importlib.util.find_spec(package) is None
+    return pytest.mark.skipif(absent, reason=f"{package} is not installed")
+
+
+ZOO = """
+import json, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import conftest, kfkd, kfkd.trainer
+from kfkd.registry import Recipe, entries, register
+
+entries()
+conftest.register_tiny_zoo()
+
+def even(outputs, input_shape=(96, 96, 1)):
+    from keras import Input, Model, layers
+    image = Input(input_shape)
+    x = layers.Conv2D(4, 5, strides=4, activation="relu")(layers.Rescaling(1 / 255)(image))
+    x = layers.BatchNormalization()(layers.Conv2D(8, 5, strides=4, activation="relu")(x))
+    return Model(image, layers.Dense(outputs, dtype="float32")(layers.Flatten()(x)))
+
+mean = {"ema": 0.9, "optimizer": "sgd", "weight_decay": 0.01, "loss": "rmse"}
+register(recipe=Recipe(learning_rate=0.01, batch_size=18, epochs=2, validation=0.2, **mean))(even)
+kfkd.trainer.draw_run = lambda *arguments: None
+"""
+
+ONE_AND_ALL = """
+if os.environ["KERAS_BACKEND"] == "tensorflow":
+    import tensorflow as tf
+    processor = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(processor, parts)
+from kfkd.pipelines.synthetic import synthetic_faces
+
+out, name, settings = sys.argv[2], sys.argv[3], {"subsets": "all", "quiet": True}
+settings["augment"] = "flip(p=0.5), rotate(15)"
+faces = synthetic_faces(77, seed=1)
+for devices in (None, "all"):
+    run = kfkd.train(name, faces, out=f"{out}/{devices}", devices=devices, **settings)
+    assert run.record["split"]["validation"] % 2, "a last batch that cannot be shared evenly"
+try:
+    kfkd.train(name, faces, out=f"{out}/3", devices=3, **settings)
+except kfkd.errors.KfkdError as error:
+    assert "wants no more than" in str(error) and "sees, 2 (" in str(error), error
+else:
+    raise AssertionError("there are no three devices")
+"""
+
+COMMAND = """
+import kfkd.fitting
+from kfkd.cli import main
+
+class Dying(kfkd.fitting.EpochLog):
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.epoch, batch) == (1, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[2] == "dies":
+    kfkd.fitting.EpochLog = Dying
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+def started(script, *arguments, **environment):
+    command = [sys.executable, "-c", ZOO + script, str(Path(__file__).parent), *arguments]
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", **environment}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(list(map(str, command)), env=env, **pipes)
+
+
+def ended(process, code=0):
+    said, errors = process.communicate(timeout=600)
+    assert process.returncode == code, errors[-3000:]
+    return said, errors
+
+
+def assert_same(one, other, subset, tolerance=1e-4):
+    """Histories and weights of two runs' folders are equal but for rounding."""
+    one, other = load_run(one), load_run(other)
+    pairs = zip(one.history()[subset], other.history()[subset], strict=True)
+    for row, wanted in pairs:
+        for key in ("loss", "rmse", "val_loss", "val_rmse"):
+            assert row[key] == pytest.approx(wanted[key], rel=tolerance), key
+    weights = (run.model(subset).get_weights() for run in (one, other))
+    for found, wanted in zip(*weights, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=tolerance)
+
+
+# The same result
+
+
+@needs("tensorflow")
+@pytest.mark.slow
+def test_two_devices_train_what_one_does_under_tensorflow(tmp_path):
+    # SGD: Adam makes steps out of gradients that are nothing but rounding.
+    ended(started(ONE_AND_ALL, tmp_path, "even", KERAS_BACKEND="tensorflow"))
+    assert_same(tmp_path / "all", tmp_path / "None", "all")
+    facts = load_run(tmp_path / "all").record["devices"]
+    assert facts == {"count": 2, "kind": "cpu", "machines": 1}
+    assert "devices" not in load_run(tmp_path / "None").record
+
+
+@needs("jax")
+@pytest.mark.slow
+def test_two_devices_train_what_one_does_under_jax(tmp_path):
+    two = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    ended(started(ONE_AND_ALL, tmp_path, "tiny", **two))
+    assert_same(tmp_path / "all", tmp_path / "None", "all")
+
+
+@needs("jax")
+@pytest.mark.slow
+def test_a_killed_machine_is_told_and_the_run_goes_on_to_what_one_device_trains(tmp_path):
+    data = write_kaggle_folder(tmp_path / "data", train=77, test=5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    command = ["train", "tiny", "--data", data, "--epochs", 3, "--subsets", "all"]
+
+    def machines(folders, dying=""):
+        for index, folder in enumerate(folders):
+            which = ["--machines", 2, "--machine", index, "--coordinator", place]
+            manner = "dies" if dying == str(index) else "lives"
+            out = [*command, "--out", tmp_path / folder, *which]
+            yield started(COMMAND, manner, *out, KERAS_BACKEND="jax")
+
+    first, killed = machines(("run", "nowhere"), dying="1")
+    _, said = ended(first, 2)
+    assert re.search(r"kfkd: machine 0 of 2 lost another one.*start the same command on all", said)
+    _, said = ended(killed, -signal.SIGKILL)
+    assert "kfkd: machine 1 of 2 was killed, or lost another one" in said
+    assert [row["epoch"] for row in load_run(tmp_path / "run").history()["all"]] == [1]
+    for process in list(machines(("run", "nowhere"))):
+        ended(process)
+    assert not (tmp_path / "nowhere").exists(), "one machine alone writes"
+    alone = started(COMMAND, "lives", *command, "--out", tmp_path / "alone", KERAS_BACKEND="jax")
+    ended(alone)
+    assert_same(tmp_path / "run", tmp_path / "alone", "all")
+    assert load_run(tmp_path / "run").record["devices"]["machines"] == 2
+
+
+def test_validation_batches_are_filled_up_with_rows_that_do_not_count():
+    batches = filled_batches(7, 4, devices=3)
+    assert [rows.tolist() for rows, _ in batches] == [[0, 1, 2, 3, 0, 0], [4, 5, 6]]
+    assert [weights.tolist() for _, weights in batches] == [[1, 1, 1, 1, 0, 0], [1, 1, 1]]
+    targets = unlabelled(np.ones((3, 2), np.float32), np.array([1.0, 0.0, 1.0]))
+    assert (
+        targets.dtype == np.float32 and np.isnan(targets).sum() == 2 == np.isnan(targets[1]).sum()
+    )
+    assert Devices().weight(7, 4) == 1.0
+
+
+# What is asked for
+
+
+def test_a_batch_must_be_shared_evenly():
+    devices = Devices(("GPU:0", "GPU:1", "GPU:2"))
+    devices.check_batch(48)
+    with pytest.raises(KfkdError, match=r"such as 48 or 51\. Received: batch_size=50"):
+        devices.check_batch(50)
+    with pytest.raises(KfkdError, match=r"such as 3\. Received: batch_size=2"):
+        devices.check_batch(2)
+    assert devices.facts() == {"devices": {"count": 3, "kind": "gpu", "machines": 1}}
+    assert Devices().facts() == {} and Devices().told() == ""
+
+
+@pytest.mark.parametrize("asked", ["two", 0, -1, 1.5, True])
+def test_other_numbers_of_devices_are_refused(asked):
+    with pytest.raises(KfkdError, match=r'devices wants a whole number from 1, or "all"'):
+        devices_for(asked, Machines())
+
+
+def test_one_device_is_one_device(keras_ready):
+    assert devices_for(None, Machines()) == devices_for(1, Machines()) == Devices()
+    assert devices_for("all", Machines()) == Devices()  # of this test's process
+
+
+def test_machines_come_from_flags_or_the_environment(monkeypatch):
+    assert machines_asked() is None
+    assert machines_asked("2", 1, "a:1") == Machines(2, 1, "a:1")
+    assert machines_asked("auto") == Machines(None, None, None)
+    with pytest.raises(KfkdError, match="--machine and --coordinator want --machines"):
+        machines_asked(None, 1)
+    for variable, value in (("MACHINES", "4"), ("MACHINE", "3"), ("COORDINATOR", "b:2")):
+        monkeypatch.setenv(f"KFKD_{variable}", value)
+    assert machines_asked() == Machines(4, 3, "b:2")
+    assert machines_asked("5", 0) == Machines(5, 0, "b:2")
+    with pytest.raises(KfkdError, match=r"which of them this is, from 0\. Received: two, 3"):
+        machines_asked("two")
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="what TensorFlow cannot")
+@pytest.mark.parametrize("cluster", [{"worker": ["a:1", "b:1"]}, {"chief": ["a:1"], "worker": "b"}])
+def test_several_machines_under_tensorflow_are_refused_in_one_line(cluster, monkeypatch):
+    with pytest.raises(KfkdError, match=r"keras#20585\): for several machines set KERAS_BACKEND"):
+        join(Machines(2, 0, "a:1"))
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster}))
+    with pytest.raises(KfkdError, match="MultiWorkerMirroredStrategy fails in Keras 3's fit"):
+        join(None)
+    for alone in ('{"cluster": {"worker": ["a:1"]}}', "{}", "[]", "no JSON"):
+        monkeypatch.setenv("TF_CONFIG", alone)
+        assert join(None) == Machines()
+
+
+@pytest.mark.parametrize(
+    ("machines", "wanted"),
+    [
+        (Machines(2, 2, "a:1"), r"machine wants a number from 0 to 1\. Received: 2"),
+        (Machines(2, 1), r"coordinator wants machine 0's HOST:PORT\. Received: None"),
+        (Machines(2, 1, "a"), r"coordinator wants machine 0's HOST:PORT\. Received: 'a'"),
+        (2, r'machines want kfkd\.Machines or "auto"\. Received: 2'),
+    ],
+)
+def test_machines_that_make_no_sense_are_refused(machines, wanted, monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(KfkdError, match=wanted):
+        join(machines)
+
+
+def test_one_machine_tells_itself():
+    alone = Machines()
+    assert alone.writes and not alone.together
+    assert alone.told(lambda: {1: None}) == {1: None}
+    alone.agree("settings", object())
+    with pytest.raises(ValueError, match="gloo"), alone.watched():
+        raise ValueError("gloo")
+
+
+def test_last_words_are_said_where_python_cannot():
+    script = (
+        "import os, sys; from kfkd.last_words import last_words\n"
+        "with last_words('so long'):\n    {}"
+    )
+    for manner, said in (("os.abort()", True), ("pass", False), ("sys.exit(3)", False)):
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(manner)], capture_output=True, text=True
+        )
+        assert ("so long" in done.stderr) == said, manner

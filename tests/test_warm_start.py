@@ -1,0 +1,60 @@
+"""Starting a training from another run's weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import kfkd
+from kfkd.errors import RunError
+from kfkd.pipelines.synthetic import synthetic_faces
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return synthetic_faces(60, seed=8)
+
+
+@pytest.fixture(scope="module")
+def first(keras_ready, faces, tmp_path_factory):
+    out = tmp_path_factory.mktemp("start") / "first"
+    return kfkd.train("baseline", faces, subsets="all", epochs=2, out=out, quiet=True)
+
+
+def test_a_training_begins_where_another_ended(first, faces, tmp_path):
+    given = {"subsets": "all", "epochs": 1, "learning_rate": 1e-7, "quiet": True}
+    run = kfkd.train("baseline", faces, start=first, out=tmp_path / "next", **given)
+    np.testing.assert_allclose(run.predict(faces.images), first.predict(faces.images), atol=0.3)
+    assert run.record["settings"]["start"] == str(first.folder)
+    assert kfkd.train("baseline", faces, start=first, out=tmp_path / "next", **given).finished
+    with pytest.raises(RunError, match="other settings"):
+        kfkd.train("baseline", faces, out=tmp_path / "next", **given)
+
+
+def test_layers_for_other_keypoints_begin_at_random(first, faces, tmp_path, capfd):
+    given = {"subsets": "dense", "epochs": 1, "learning_rate": 1e-9}
+    run = kfkd.train("baseline", faces, start=str(first.folder), out=tmp_path / "dense", **given)
+    assert "begins with" in capfd.readouterr().err
+    ours, theirs = run.model("dense"), first.model("all")
+    kernels = [model.layers[2].get_weights()[0] for model in (ours, theirs)]
+    np.testing.assert_allclose(*kernels, atol=1e-5)
+    assert ours.output_shape == (None, 8)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"validation": 0.4}, {"fold": (1, 3)}])
+def test_images_that_were_learned_are_not_measured_on(first, faces, tmp_path, other):
+    with pytest.raises(RunError, match="has learned images"):
+        kfkd.train("baseline", faces, start=first, out=tmp_path / "no", quiet=True, **other)
+    same = {"seed": 1, "split_seed": 0, "subsets": "all", "epochs": 1, "quiet": True}
+    assert kfkd.train("baseline", faces, start=first, out=tmp_path / "yes", **same).finished
+
+
+def test_all_rows_may_be_learned_at_last(first, faces, tmp_path):
+    given = {"subsets": "all", "validation": 0, "epochs": 1, "quiet": True}
+    run = kfkd.train("baseline", faces, start=first, out=tmp_path / "all", **given)
+    assert run.record["split"]["validation"] == 0
+
+
+def test_other_nets_are_refused(first, faces, tmp_path):
+    with pytest.raises(RunError, match="same entry and options"):
+        kfkd.train("simple_cnn", faces, start=first, out=tmp_path / "no", quiet=True)
