@@ -30,8 +30,9 @@ from kfkd.pipelines.batches import (
 )
 from kfkd.pipelines.lazy_batches import telling_failures
 from kfkd.progress import Ticker, epoch_line, say
-from kfkd.registry import Phase, Recipe
+from kfkd.registry import Phase, Recipe, entry
 from kfkd.runs import finished_run
+from kfkd.search_spaces import builder_options
 from kfkd.warm_start import begin_with, start_weights
 
 _LOGGED = ("loss", "rmse", "val_loss", "val_rmse")
@@ -146,7 +147,7 @@ def phases(recipe: Recipe) -> list[Phase]:
 def _fit_phase(
     job: Job, model: keras.Model, phase: Phase, start: int, history: list[dict[str, float]]
 ) -> None:
-    _freeze(model, phase.unfreeze)
+    _freeze(model, phase.unfreeze, _pretrained(job))
     _compile(job, model, phase)
     watchers = watchers_for(job.recipe, "val_rmse" if len(job.validation) else "rmse")
     log = EpochLog(job, history)
@@ -170,14 +171,23 @@ def _fit_phase(
         )
 
 
-def _freeze(model: keras.Model, unfreeze: int | None) -> None:
+def _freeze(model: keras.Model, unfreeze: int | None, pretrained: bool) -> None:
     if any(layer.name == "backbone" for layer in model.layers):
         backbone = model.get_layer("backbone")
         backbone.trainable = unfreeze != 0
         for i, layer in enumerate(backbone.layers):
-            layer.trainable = unfreeze is None or i >= len(backbone.layers) - unfreeze
+            learns = unfreeze is None or i >= len(backbone.layers) - unfreeze
+            # Running statistics follow over thousands of steps (momentum 0.999 in MobileNet): moved
+            # in a short fine-tuning they fit nothing. A frozen one uses those it was loaded with.
+            still = pretrained and isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = learns and not still
     elif unfreeze is not None:
         raise KfkdError(f"{model.name} has no layer called 'backbone' of which to train a part")
+
+
+def _pretrained(job: Job) -> bool:
+    """Whether the builder loads weights for its backbone."""
+    return {**builder_options(entry(job.name)), **job.options}.get("weights") is not None
 
 
 def _compile(job: Job, model: keras.Model, phase: Phase) -> None:

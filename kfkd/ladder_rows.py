@@ -47,6 +47,11 @@ def check_row(row: Any) -> None:
             raise KfkdError(f"numbers want to be numbers. Received: {figure!r:.100}")
     if not isinstance(row["held_out"].get("images"), int):
         raise KfkdError("held_out lacks the number of images")
+    fold = row["held_out"].get("fold")
+    if fold is not None and (not isinstance(fold, list) or len(fold) != 2):
+        raise KfkdError(f"fold wants two numbers. Received: {fold!r:.80}")
+    if not all(isinstance(change, str) for change in row["changes"] or ()):
+        raise KfkdError("changes want to be texts")
 
 
 def ladder_row(run: Run) -> dict[str, Any]:

@@ -47,7 +47,9 @@ def training_command(run: Run) -> str:
     if "phases" in other:
         told |= fine_tuning_flags(recipe)
     if isinstance(options.get("weights"), str):
-        told["weights"] = options.pop("weights")
+        weights = options.pop("weights")
+        # Where it lies on the machine that trained is nobody's business.
+        told["weights"] = Path(weights).name if Path(weights).is_absolute() else weights
     known = (*told, "copies", *(["phases"] if "fine_tune" in told else []))
     rest = {key: recipe[key] for key in other if key not in known} | options
     known = {*builder_options(entry(run.name)), *published} - {"phases", "weights"}
@@ -129,9 +131,11 @@ def measured(run: Run) -> dict[str, Any]:
 def mix_name(run: Run) -> str:
     """The mix that a run was trained with, as the tables call it."""
     recipe = run.record["settings"]["recipe"]
-    if not recipe["augment"]:
-        return "none"
-    return recipe["augment"] + (", fixed copies" if recipe["copies"] else "")
+    name = recipe["augment"] or "none"
+    name += ", fixed copies" if recipe["augment"] and recipe["copies"] else ""
+    published = published_recipe(entry(run.name))["phases"]
+    tuned = recipe.get("phases", published) != published
+    return name + (", fine-tuned" if tuned else "")
 
 
 def record_runs(runs: Sequence[Run | str | Path], table: str | Path) -> dict[str, Any]:

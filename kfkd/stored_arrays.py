@@ -11,6 +11,7 @@ from collections.abc import Collection
 from io import BytesIO
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -26,6 +27,7 @@ _KINDS = "biufU"
 _BROKEN = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error),
     *(RuntimeError, SyntaxError, MemoryError, OverflowError),  # RuntimeError: encrypted, nested
+    TokenError,  # of headers that NumPy takes for Python 2's
 )
 
 

@@ -47,10 +47,17 @@ def size_of(make: Callable[[], Model]) -> Size:
         make: builds it; called in another thread, once, and without any values.
 
     Raises:
-        Exception: what `make` raises, or ValueError when it has no end.
+        Exception: what `make` raises, or DataError when it has no end.
     """
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_size, make).result()
+        try:
+            return pool.submit(_size, make).result()
+        except _Endless as error:
+            raise DataError("it describes a model without end") from error
+
+
+class _Endless(BaseException):
+    """Nothing that Keras would catch and go on with."""
 
 
 def check_size(config: dict[str, Any], own: dict[str, Any], stored: int) -> None:
@@ -70,6 +77,8 @@ def check_size(config: dict[str, Any], own: dict[str, Any], stored: int) -> None
 
     try:
         size = size_of(make)
+    except DataError:
+        raise
     except Exception as error:  # Keras raises almost anything on configs that make no sense
         told = str(error).strip().partition("\n")[0][:300] or type(error).__name__
         raise DataError(f"it describes no model: {told}") from error
@@ -99,7 +108,7 @@ def _size(make: Callable[[], Model]) -> Size:
         nonlocal calls
         calls += 1
         if calls > MOST_CALLS:
-            raise ValueError("it has no end")
+            raise _Endless
 
     sys.settrace(counted)  # of this thread alone, and gone with it
     with keras.StatelessScope(initialize_variables=False):

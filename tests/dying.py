@@ -28,10 +28,18 @@ LONGEST = 400  # seconds of a child
 
 
 class Operations:
-    """An audit hook that counts operations on files in a folder and dies before one of them."""
+    """An audit hook that counts operations on files in a folder and dies before one of them.
 
-    def __init__(self, folder: str, die_at: int | None) -> None:
+    Args:
+        folder: where.
+        die_at: before which operation, from 1; None = before none.
+        die_before: "NAME:K", before the K-th time that a file gets this name.
+    """
+
+    def __init__(self, folder: str, die_at: int | None, die_before: str | None) -> None:
         self.folder, self.die_at, self.count = folder, die_at, 0
+        self.name, _, times = (die_before or ":0").partition(":")
+        self.left = int(times)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -44,6 +52,9 @@ class Operations:
         within = event in ("os.remove", "os.rmdir") and arguments[1] != -1
         if within or (path.startswith(self.folder) and not does_nothing(event, path)):
             self.count += 1
+            if event == "os.rename" and Path(arguments[1]).name == self.name:
+                self.left -= 1
+                self.die_at = self.die_at if self.left else self.count
             if self.count == self.die_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -60,7 +71,7 @@ def answer(jobs: dict[str, Callable[..., Any]], asked: dict[str, Any]) -> dict[s
     if not child:
         signal.alarm(LONGEST)
         try:
-            counted = Operations(asked["folder"], asked.get("die_at"))
+            counted = Operations(asked["folder"], asked.get("die_at"), asked.get("die_before"))
             sys.addaudithook(counted)
             if asked.get("die_after") is not None:
                 threading.Thread(target=die, args=(asked["die_after"],), daemon=True).start()

@@ -21,6 +21,7 @@ from kfkd.pipelines.synthetic import write_kaggle_folder
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
 
 DYING = Path(__file__).parent / "dying.py"
+FATES = ("die_at", "die_before", "die_after", "limit")
 
 
 class Mortals:
@@ -32,7 +33,7 @@ class Mortals:
     def ask(self, job, folder, **asked):
         """Runs a job; returns what it made, or None where it died."""
         folder.mkdir(exist_ok=True)
-        fate = {k: asked.pop(k) for k in ("die_at", "die_after", "limit") if k in asked}
+        fate = {k: asked.pop(k) for k in FATES if k in asked}
         line = {"job": job, "folder": str(folder), "arguments": asked, **fate}
         print(json.dumps(line), file=self.process.stdin, flush=True)
         told = json.loads(self.process.stdout.readline())
@@ -126,14 +127,25 @@ def test_a_folder_is_whole_or_not_there(light, tmp_path):
 # Search and cross-validation: before operations of theirs, with trainings that take no time
 
 
+def test_a_search_killed_where_its_files_disagree_repeats_no_trial(heavy, tmp_path):
+    """A trial's own file, the tuner's state and the results are written one after the other."""
+    whole = heavy.ask("tune", tmp_path / "whole", trials=3)["made"]
+    for when in ("trial.json:1", "oracle.json:2", "oracle.json:5", "results.json:4"):
+        folder = tmp_path / when
+        assert heavy.ask("tune", folder, trials=3, die_before=when) is None
+        assert heavy.ask("tune", folder, trials=3)["made"] == whole
+        assert [n for n in names(folder) if "/." in n] == []
+        assert "Unfinished" not in (folder / "search" / "table.md").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tuner", "step", "asked"),
     [
-        ("random", 37, {"trials": 3}),
-        pytest.param("random", 3, {"trials": 3}, marks=pytest.mark.slow),
-        pytest.param("grid", 19, {}, marks=pytest.mark.slow),
-        pytest.param("hyperband", 19, {"factor": 2, "epochs": 2}, marks=pytest.mark.slow),
-        pytest.param("bayesian", 19, {"trials": 6}, marks=pytest.mark.slow),
+        ("random", 3, {"trials": 3}),
+        ("grid", 19, {}),
+        ("hyperband", 19, {"factor": 2, "epochs": 2}),
+        ("bayesian", 19, {"trials": 6}),
     ],
 )
 def test_a_search_repeats_no_finished_trial_and_ends_the_same(heavy, tmp_path, tuner, step, asked):
@@ -144,6 +156,7 @@ def test_a_search_repeats_no_finished_trial_and_ends_the_same(heavy, tmp_path, t
         found = heavy.ask("tune", folder, **asked)["made"]
         assert found == whole, "a file called repeated is of a trial that was tried twice"
         assert [n for n in names(folder) if "/." in n] == []
+        assert "Unfinished" not in (folder / "search" / "table.md").read_text()
 
 
 @pytest.mark.parametrize("step", [17, pytest.param(1, marks=pytest.mark.slow)])
