@@ -48,8 +48,11 @@ _GO_ON = {
 }
 
 
+_MOST_WORDS = 3000  # of a message; files from anyone may be quoted in it
+
+
 def _fail(message: str, code: int) -> int:
-    told = " ".join(message.split())
+    told = " ".join(message.split())[:_MOST_WORDS]
     # A file's content, quoted in a message, must not steer the terminal.
     print("kfkd: " + "".join(c if c.isprintable() else "?" for c in told), file=sys.stderr)
     return code

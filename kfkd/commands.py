@@ -12,6 +12,7 @@ from typing import Any
 
 from kfkd.determinism import find_devices
 from kfkd.errors import KfkdError
+from kfkd.joining import is_first, machines_asked
 from kfkd.progress import say
 from kfkd.registry import entry
 
@@ -69,7 +70,9 @@ def train(options: Namespace) -> None:
         builder["weights"] = options.weights
     recipe |= _fine_tuning(options)
     settings |= {"devices": _count(options.devices), "machines": _machines(options)}
-    _print_run(verb(options.name, options.data, options=builder, **settings, **recipe, **other))
+    run = verb(options.name, options.data, options=builder, **settings, **recipe, **other)
+    if is_first():
+        _print_run(run)
 
 
 def _count(devices: str | None) -> int | str | None:
@@ -77,8 +80,6 @@ def _count(devices: str | None) -> int | str | None:
 
 
 def _machines(options: Namespace) -> Any:
-    from kfkd.joining import machines_asked
-
     return machines_asked(options.machines, options.machine, options.coordinator)
 
 

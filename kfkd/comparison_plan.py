@@ -123,7 +123,8 @@ def earlier_rows(path: Path, facts: Mapping[str, Any]) -> dict[tuple[int, str], 
         check_kinds(found, {"facts": dict, "runs": list})
         old, rows = found.get("facts", {}), found.get("runs", [])
         for row in rows:
-            check_kinds(row, _ROW, () if "text" not in row else _ROW)
+            check_kinds(row, _ROW)
+            check_kinds(row, _ROW, _ROW if "text" in row else ())
     except KfkdError as error:
         raise RunError(f"{path} is of no comparison: {error}") from error
     if other := [key for key in _SAME if old.get(key) != facts[key]]:

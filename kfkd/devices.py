@@ -128,35 +128,45 @@ class Devices:
         return counted / rows * (self.count if self.mirrored else 1)
 
 
+def check_devices(asked: int | str | None, several: bool) -> None:
+    """Refuses what no machine could mean by its devices.
+
+    Args:
+        asked: how many, "all", or None: one, and of several machines all.
+        several: whether several machines train together.
+
+    Raises:
+        KfkdError: naming what was wanted.
+    """
+    whole = isinstance(asked, int) and not isinstance(asked, bool) and asked >= 1
+    if not (whole or asked in (None, "all")):
+        raise KfkdError(f'devices wants a whole number from 1, or "all". Received: {asked!r}')
+    if several and whole:
+        raise KfkdError(f"several machines train on all of their devices. Received: {asked}")
+
+
 def devices_for(asked: int | str | None, machines: Machines) -> Devices:
     """The devices that were asked for.
 
     Args:
-        asked: how many, "all", or None: one, and of several machines all.
+        asked: as for `check_devices`.
         machines: joined ones.
 
     Raises:
-        KfkdError: when there are not so many, or several machines want all of theirs.
+        KfkdError: when there are not so many.
     """
-    if not machines.together and asked in (None, 1) and not isinstance(asked, bool):
-        return Devices()
-    whole = isinstance(asked, int) and not isinstance(asked, bool) and asked >= 1
-    if not (whole or asked in (None, "all")):
-        raise KfkdError(f'devices wants a whole number from 1, or "all". Received: {asked!r}')
     if machines.together:
-        if asked not in (None, "all"):
-            raise KfkdError(f"several machines train on all of their devices. Received: {asked}")
         return Devices(_names(), machines)
+    if asked in (None, 1):
+        return Devices()
     names = _names()
-    if whole and asked > len(names):
-        raise KfkdError(f"{_have(names)}. Received: devices={asked}")
-    names = names[: None if asked == "all" else asked]
+    if isinstance(asked, int) and asked > len(names):
+        raise KfkdError(
+            f"devices wants no more than {keras.config.backend()} sees, {len(names)} "
+            f"({', '.join(names)}). Received: devices={asked}"
+        )
+    names = names[:asked] if isinstance(asked, int) else names
     return Devices(names if len(names) > 1 else ())
-
-
-def _have(names: tuple[str, ...]) -> str:
-    backend = keras.config.backend()
-    return f"devices wants no more than {backend} sees, {len(names)} ({', '.join(names)})"
 
 
 def _names() -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kfkd.cluster import Machines
 from kfkd.errors import KfkdError
+from kfkd.last_words import last_words
 from kfkd.lazy import keras
 from kfkd.progress import say
 
@@ -100,12 +101,21 @@ def leave(code: int) -> int:
     Args:
         code: the exit code; given back where there are no others.
     """
-    jax = sys.modules.get("jax")
-    if jax is not None and jax.distributed.is_initialized():
+    if _joined():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def is_first() -> bool:
+    """Whether this process is alone, or machine 0 of several."""
+    return not _joined() or sys.modules["jax"].process_index() == 0
+
+
+def _joined() -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and bool(jax.distributed.is_initialized())
 
 
 def _check(asked: Machines) -> None:
@@ -139,8 +149,10 @@ def _initialize(asked: Machines, quiet: bool) -> None:
         }
     known = inspect.signature(jax.distributed.initialize).parameters
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    nobody = f"kfkd: not all machines came together{where} within {_JOINING} s"
     try:
-        jax.distributed.initialize(**{k: v for k, v in settings.items() if k in known})
+        with last_words(nobody):  # JAX aborts
+            jax.distributed.initialize(**{k: v for k, v in settings.items() if k in known})
     except (RuntimeError, ValueError) as error:
         raise KfkdError(f"this machine cannot join the others{where}: {error}") from error
 

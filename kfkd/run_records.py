@@ -122,7 +122,7 @@ def _check_subset(name: str, facts: Any) -> None:
         codec_from(facts["codec"])
         views_from(facts.get("views", {}))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise KfkdError(f"gives {name!r} no known codec: {error}") from error
+        raise KfkdError(f"gives {name!r} no known codec: {error!s:.500}") from error
     check_kinds(facts, SUBSET, (), f"of {name}")
 
 

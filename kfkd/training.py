@@ -14,7 +14,7 @@ from kfkd.augment import Mix
 from kfkd.cluster import Machines
 from kfkd.data import as_faces
 from kfkd.determinism import one_op_at_a_time
-from kfkd.devices import devices_for
+from kfkd.devices import check_devices, devices_for
 from kfkd.errors import KfkdError, RunError, WriteError
 from kfkd.evaluation import own_data
 from kfkd.faces import FaceSet
@@ -160,6 +160,7 @@ def train(
     check(settings)
     if (backend := keras.config.backend()) not in ("tensorflow", "jax"):
         raise KfkdError(f"training wants KERAS_BACKEND=tensorflow or jax. Received: {backend}")
+    check_devices(devices, several=machines not in (None, Machines()))
     joined = join(machines, quiet)
     quiet = quiet or not joined.writes
     if not one_op_at_a_time():

@@ -8,7 +8,7 @@ from typing import Any
 from kfkd.errors import RunError
 from kfkd.files import read_json, write_json
 
-_BY_MEMORY, _BY_ANYTHING = 2, 5
+_BY_MEMORY, _BY_ANYTHING = 2, 10
 """So many deaths within the same epoch end a trial: where memory may have been full, and where the
 system says that it was not, as when somebody ends a process or a machine is taken back."""
 

@@ -86,7 +86,7 @@ def whole_numbers(texts: Sequence[str], file: str | Path, column: str) -> np.nda
     digits = re.compile(r"\s*[0-9]{1,18}\s*")
     for row, text in enumerate(texts, 1):
         if not digits.fullmatch(text):
-            wanted = f"wants a whole number. Received: {text!r}"
+            wanted = f"wants a whole number. Received: {text!r:.80}"
             raise DataError(wanted, file=file, row=row, column=column)
     return np.array([int(text) for text in texts], np.int64)
 
@@ -101,7 +101,7 @@ def numbers(
     values = np.array([_number(text) for text in texts], np.float64)
     bad = np.flatnonzero(np.isinf(values) if missing else ~np.isfinite(values))
     if bad.size:
-        wanted = f"wants a finite number. Received: {texts[bad[0]]!r}"
+        wanted = f"wants a finite number. Received: {texts[bad[0]]!r:.80}"
         raise DataError(wanted, file=file, row=int(bad[0]) + 1, column=column)
     return values
 

@@ -108,6 +108,6 @@ def _words(
     words = [text.strip().lower() for text in columns[name]]
     for row, word in enumerate(words, 1):
         if word not in known:
-            wanted = f"wants {' or '.join(known[:3])}. Received: {columns[name][row - 1]!r}"
+            wanted = f"wants {' or '.join(known[:3])}. Received: {columns[name][row - 1]!r:.80}"
             raise DataError(wanted, file=path, row=row, column=name)
     return np.array(words)

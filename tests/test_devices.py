@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kfkd.cluster import Machines
-from kfkd.devices import Devices, devices_for
+from kfkd.devices import Devices, check_devices, devices_for
 from kfkd.errors import KfkdError
 from kfkd.joining import join, machines_asked
 from kfkd.pipelines.sharing import filled_batches, unlabelled
@@ -55,11 +55,21 @@ if os.environ["KERAS_BACKEND"] == "tensorflow":
     processor = tf.config.list_physical_devices("CPU")[0]
     parts = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(processor, parts)
+import keras
 from kfkd.pipelines.synthetic import synthetic_faces
 
 out, name, settings = sys.argv[2], sys.argv[3], {"subsets": "all", "quiet": True}
 settings["augment"] = "flip(p=0.5), rotate(15)"
 faces = synthetic_faces(76, seed=1)
+class Stop(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+try:
+    kfkd.train(name, faces, out=f"{out}/all", devices="all", callbacks=[Stop()], **settings)
+except KeyboardInterrupt:
+    print("stopped after an epoch")
 for devices in (None, "all"):
     run = kfkd.train(name, faces, out=f"{out}/{devices}", devices=devices, **settings)
     assert run.record["split"]["validation"] % 2, "a last batch that cannot be shared evenly"
@@ -116,9 +126,10 @@ def assert_same(one, other, subset, tolerance=1e-4):
 
 @needs("tensorflow")
 @pytest.mark.slow
-def test_two_devices_train_what_one_does_under_tensorflow(tmp_path):
+def test_two_devices_train_what_one_does_under_tensorflow(tmp_path, keras_ready):
     # SGD: Adam makes steps out of gradients that are nothing but rounding.
-    ended(started(ONE_AND_ALL, tmp_path, "even", KERAS_BACKEND="tensorflow"))
+    said, _ = ended(started(ONE_AND_ALL, tmp_path, "even", KERAS_BACKEND="tensorflow"))
+    assert "stopped after an epoch" in said
     assert_same(tmp_path / "all", tmp_path / "None", "all")
     facts = load_run(tmp_path / "all").record["devices"]
     assert facts == {"count": 2, "kind": "cpu", "machines": 1}
@@ -127,15 +138,18 @@ def test_two_devices_train_what_one_does_under_tensorflow(tmp_path):
 
 @needs("jax")
 @pytest.mark.slow
-def test_two_devices_train_what_one_does_under_jax(tmp_path):
+def test_two_devices_train_what_one_does_under_jax(tmp_path, keras_ready):
     two = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    ended(started(ONE_AND_ALL, tmp_path, "tiny", **two))
+    said, _ = ended(started(ONE_AND_ALL, tmp_path, "tiny", **two))
+    assert "stopped after an epoch" in said
     assert_same(tmp_path / "all", tmp_path / "None", "all")
 
 
 @needs("jax")
 @pytest.mark.slow
-def test_a_killed_machine_is_told_and_the_run_goes_on_to_what_one_device_trains(tmp_path):
+def test_a_killed_machine_is_told_and_the_run_goes_on_to_what_one_device_trains(
+    tmp_path, keras_ready
+):
     data = write_kaggle_folder(tmp_path / "data", train=77, test=5)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -192,7 +206,10 @@ def test_a_batch_must_be_shared_evenly():
 @pytest.mark.parametrize("asked", ["two", 0, -1, 1.5, True])
 def test_other_numbers_of_devices_are_refused(asked):
     with pytest.raises(KfkdError, match=r'devices wants a whole number from 1, or "all"'):
-        devices_for(asked, Machines())
+        check_devices(asked, several=False)
+    with pytest.raises(KfkdError, match="several machines train on all of their devices"):
+        check_devices(2, several=True)
+    check_devices("all", several=True)
 
 
 def test_one_device_is_one_device(keras_ready):

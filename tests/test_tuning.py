@@ -348,8 +348,8 @@ def plan_of(out, **changed):
         ({"epochs": 0, "deaths": 1, "full": 1, "kills": "before"}, True),
         ({"epochs": 0, "deaths": 1, "full": 0, "kills": "now"}, False),
         ({"epochs": 0, "deaths": 1, "full": 0, "kills": None}, False),
-        ({"epochs": 0, "deaths": 3, "full": 0, "kills": "now"}, False),
-        ({"epochs": 0, "deaths": 4, "full": 0, "kills": "now"}, True),
+        ({"epochs": 0, "deaths": 8, "full": 0, "kills": "now"}, False),
+        ({"epochs": 0, "deaths": 9, "full": 0, "kills": "now"}, True),
     ],
 )
 def test_a_trial_that_kills_the_process_twice_is_passed_over(

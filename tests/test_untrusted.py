@@ -135,7 +135,7 @@ def safely(helpers, root):
                 yield
             except KfkdError as error:
                 told = str(error)
-                assert told and len(told) < 3000 and "Traceback" not in told
+                assert told and len(told) < 10_000 and "Traceback" not in told
 
     return safely
 

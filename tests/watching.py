@@ -89,12 +89,13 @@ sys.addaudithook(_heard)
 
 def listing(root: Path, without: tuple[Path, ...] = ()) -> dict[str, tuple[Any, ...]]:
     """Every file and folder below `root`, with its length and time of writing."""
-    found = {}
-    for path in sorted(root.rglob("*")):
-        if not any(path == one or one in path.parents for one in without):
-            state = path.lstat()
-            size = None if path.is_dir() else state.st_size
-            found[str(path)] = (oct(state.st_mode), size, size is not None and state.st_mtime_ns)
+    found: dict[str, tuple[Any, ...]] = {}
+    for path in sorted(set(root.iterdir()) - {*without}):
+        state = path.lstat()
+        if path.is_dir() and not path.is_symlink():
+            found |= {str(path): (oct(state.st_mode),), **listing(path, without)}
+        else:
+            found[str(path)] = (oct(state.st_mode), state.st_size, state.st_mtime_ns)
     return found
 
 
