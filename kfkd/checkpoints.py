@@ -77,16 +77,18 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _best(self, path: Path) -> list[np.ndarray]:
         stored, _ = self._read(path)
-        best = [stored.get(f"best_{i}") for i in range(len(stored))]
-        if [np.shape(w) for w in best] != [tuple(v.shape) for v in self.model.weights]:
+        names = [f"best_{i}" for i in range(len(stored))]
+        best = [stored[name] for name in names if name in stored]
+        if [weight.shape for weight in best] != [tuple(v.shape) for v in self.model.weights]:
             raise RunError(f"{path} belongs to another model")
-        return [np.asarray(weight) for weight in best]
+        return best
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Puts the other callbacks' counters back: their own `on_train_begin` reset them."""
         for callback, counters in zip(self.others, self.counters, strict=False):
-            for name in _names(callback):
-                setattr(callback, name, counters.get(name))
+            for name in _names(callback):  # and nothing else that a file may name
+                if counters.get(name) is not None:
+                    setattr(callback, name, counters[name])
             if isinstance(callback, keras.callbacks.EarlyStopping) and self.best_weights:
                 callback.best_weights = self.best_weights
 
@@ -147,8 +149,11 @@ def _counters(callback: keras.callbacks.Callback) -> dict[str, Any]:
 def _assign(variables: Sequence[Any], arrays: dict[str, np.ndarray], kind: str, path: Path) -> None:
     for i, variable in enumerate(variables):
         saved = arrays.get(f"{kind}_{i}")
-        fits = saved is not None and saved.dtype.kind in "biuf"
-        if not fits or tuple(saved.shape) != tuple(variable.shape):
+        if (
+            saved is None
+            or saved.dtype.kind not in "biuf"
+            or tuple(saved.shape) != tuple(variable.shape)
+        ):
             raise RunError(f"{path} belongs to another model: {variable.path} does not fit")
         variable.assign(saved)
 

@@ -171,7 +171,7 @@ def _fit_phase(
         )
 
 
-def _freeze(model: keras.Model, unfreeze: int | None, pretrained: bool) -> None:
+def _freeze(model: keras.Model, unfreeze: int | None, pretrained: bool = False) -> None:
     if any(layer.name == "backbone" for layer in model.layers):
         backbone = model.get_layer("backbone")
         backbone.trainable = unfreeze != 0

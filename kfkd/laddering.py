@@ -144,7 +144,7 @@ def read_ladder(path: str | Path) -> Ladder:
         except KfkdError as error:
             raise KfkdError(f"{path}, row {number}: {error}") from error
     fits = isinstance(clean, dict) and isinstance(clean.get("rows"), list) and "data" in clean
-    fits = fits and all(type(row) is int for row in clean["rows"])
+    fits = fits and all(type(row) is int for row in content["clean"]["rows"])
     if clean is not None and not fits:
         raise KfkdError(f"{path}: clean wants rows and data. Received: {clean!r:.100}")
     return Ladder(tuple(rows), clean)

@@ -84,12 +84,10 @@ def _scores(metrics: Mapping[str, Any]) -> str:
 
 def _landmarks(landmarks: Mapping[str, Any] | None) -> list[str]:
     """The 68-point field's scores, of runs on photos."""
-    nme, auc, failed = (
-        (landmarks or {}).get("scores", {}).get(k) or (None, None)
-        for k in ("nme", "auc", "failure_rate")
-    )
-    if None in nme:
+    scores: Mapping[str, Any] = (landmarks or {}).get("scores", {})
+    if None in (scores.get("nme") or [None]):
         return []
+    nme, auc, failed = (scores[key] for key in ("nme", "auc", "failure_rate"))
     told = (
         f"NME {100 * nme[0]:.2f} % of the outer eye corners' distance (mean face "
         f"{100 * nme[1]:.2f} %), AUC@0.08 {auc[0]:.3f} ({auc[1]:.3f}), failures "

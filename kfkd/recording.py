@@ -52,8 +52,8 @@ def training_command(run: Run) -> str:
         told["weights"] = Path(weights).name if Path(weights).is_absolute() else weights
     known = (*told, "copies", *(["phases"] if "fine_tune" in told else []))
     rest = {key: recipe[key] for key in other if key not in known} | options
-    known = {*builder_options(entry(run.name)), *published} - {"phases", "weights"}
-    untold = [key for key in rest if key not in known]
+    settable = {*builder_options(entry(run.name)), *published} - {"phases", "weights"}
+    untold = [key for key in rest if key not in settable]
     if settings["augment"]:
         untold.append(f"augment={settings['augment']}")
     if untold:

@@ -17,7 +17,7 @@ WANTED_FINISHED: Mapping[str, tuple[str, ...]] = {
     "split": ("seed", "share"),
 }
 
-KINDS: Mapping[str, Mapping[str, Any]] = {
+KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
     "": {
         **dict.fromkeys(("model", "status", "skeleton", "created", "backend"), str),
         **dict.fromkeys(("settings", "data", "split", "subsets", "machine", "versions"), dict),

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ class Trainer:
             self._check_start(self.settings.start)
         say(self._greeting(), self.quiet)
         for subset in self.settings.subsets:
-            if not machines.told(lambda subset=subset: self._fitted(subset)):
+            if not machines.told(partial(self._fitted, subset)):
                 self._fit(subset)
         self.run.record = machines.told(self._finish)
         say(f"done in {duration(time.monotonic() - began)}: {self.run.folder}", self.quiet)

@@ -188,7 +188,7 @@ def _searched(plan: Plan, faces: FaceSet, named: str | None, quiet: bool) -> Sea
         old = earlier_facts(plan.out, facts)
         if old.get("finished") and _enough(old.get("trials"), plan.trials):
             say(f"{plan.out} is finished already", quiet)
-            return read_search(plan.out, old)
+            return read_search(plan.out, {**facts, **old})
         return Engine(plan, facts, faces, hp, quiet).search()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.files import read_json
+from kfkd.kinds import NONE, check_kinds
 from kfkd.registry import entry
 from kfkd.search_spaces import builder_options
 from kfkd.settings import Settings, changed_recipe, check, chosen_mix
@@ -55,6 +56,13 @@ def space_facts(hp: Any) -> list[dict[str, Any]]:
     return json.loads(json.dumps([{k: row[k] for k in kept if k in row} for row in rows]))
 
 
+_FACTS: Mapping[str, Any] = {
+    **dict.fromkeys(("planned", "rows", "train", "validation"), int),
+    **dict.fromkeys(("data", "precision", "command"), str),
+    **dict.fromkeys(("finished", "own_space"), bool),
+    "trials": (int, NONE),
+}
+
 SAME = (
     "model",
     "fingerprint",
@@ -90,11 +98,12 @@ def earlier_facts(out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
             raise KfkdError(f"{out} holds trials without their {RESULTS}; name another folder")
         return {}
     found = read_json(out / RESULTS)
-    old = found.get("facts") if isinstance(found, dict) else None
-    if not isinstance(old, dict):
-        raise RunError(f"{out / RESULTS} is of no search")
-    if not isinstance(old.get("trials"), int | None):
-        raise RunError(f"{out / RESULTS} is of no search: it has {old['trials']!r:.40} trials")
+    try:
+        check_kinds(found, {"facts": dict}, ("facts",))
+        check_kinds(found["facts"], _FACTS)
+    except KfkdError as error:
+        raise RunError(f"{out / RESULTS} is of no search: {error}") from error
+    old: dict[str, Any] = found["facts"]
     if other := [key for key in SAME if old.get(key) != facts[key]]:
         told = "; ".join(f"{k}: received {facts[k]}, it has {old.get(k)}" for k in other)
         raise RunError(f"{out} holds a search with other {told}; name another folder")

@@ -11,15 +11,25 @@ from typing import Any
 from kfkd.errors import KfkdError, RunError
 from kfkd.figures import save_figure
 from kfkd.files import read_json, write_json, write_text
-from kfkd.kinds import MAYBE, NONE, check_kinds
+from kfkd.kinds import MAYBE, NONE, check_kinds, check_plain
 from kfkd.runs import Run, load_run
 from kfkd.safe_reading import inside
 from kfkd.tuning_plan import FILES, FOLDERS, NOTE
 
-_STATE = {"trial_id": str, "status": str, "score": MAYBE, "hyperparameters": dict}
-_NOTE = {
+_STATE: Mapping[str, Any] = {
+    "trial_id": str,
+    "status": str,
+    "score": MAYBE,
+    "hyperparameters": dict,
+}
+_NOTE: Mapping[str, Any] = {
     **dict.fromkeys(("mean_face", "seconds"), MAYBE),
     **dict.fromkeys(("reason", "by", "machine"), (str, NONE)),
+}
+_DRAWN = (str, int, float, bool, NONE)
+_TUNERS: Mapping[str, Any] = {
+    **dict.fromkeys(("epochs", "tuner/epochs", "tuner/initial_epoch"), int),
+    "tuner/trial_id": (str, NONE),
 }
 _STATUS = {"COMPLETED": "finished", "FAILED": "failed", "INVALID": "failed"}
 
@@ -87,19 +97,14 @@ def _row(out: Path, path: Path, epochs: int) -> dict[str, Any]:
     state, note = read_json(path), path.with_name(NOTE)
     told = read_json(note) if note.is_file() else {}
     try:
-        check_kinds(state, _STATE, _STATE)
-        check_kinds(state["hyperparameters"], {"values": dict}, ("values",))
-        check_kinds(told, _NOTE)
-        if not re.fullmatch("[0-9]{1,9}", state["trial_id"]):
-            raise KfkdError(f"its number is {state['trial_id']!r:.40}")
+        values = _checked(state, told)
     except KfkdError as error:
         raise RunError(f"{path} is of no trial: {error}") from error
-    values = dict(state["hyperparameters"]["values"])
     tuners = {key: values.pop(key) for key in list(values) if key.startswith("tuner/")}
     return {
         "trial": state["trial_id"],
         "status": _STATUS.get(state["status"], "running"),
-        "score": state["score"],
+        "score": state.get("score"),
         "mean_face": told.get("mean_face"),
         "values": values,
         "epochs": tuners.get("tuner/epochs", values.get("epochs", epochs)),
@@ -111,6 +116,21 @@ def _row(out: Path, path: Path, epochs: int) -> dict[str, Any]:
         "by": told.get("by") or None,
         "machine": told.get("machine"),
     }
+
+
+def _checked(state: Any, told: Any) -> dict[str, Any]:
+    """A trial's values, as long as its files are what a search writes: they may be anyone's."""
+    check_kinds(state, _STATE, _STATE)
+    check_kinds(state["hyperparameters"], {"values": dict}, ("values",))
+    check_kinds(told, _NOTE, ("mean_face",) if state["status"] == "COMPLETED" else ())
+    values = state["hyperparameters"]["values"]
+    check_kinds(values, {**dict.fromkeys(values, _DRAWN), **_TUNERS})
+    check_plain([state.get("score"), told, values])
+    if not re.fullmatch("[0-9]{1,9}", state["trial_id"]):
+        raise KfkdError(f"its number is {state['trial_id']!r:.40}")
+    if state["status"] == "COMPLETED" and state.get("score") is None:
+        raise KfkdError("it is finished, and has no score")
+    return dict(values)
 
 
 def save_search(found: Search) -> None:

@@ -74,9 +74,9 @@ def check_unseen(run: Run, faces: FaceSet, split: dict[str, Any], held_out: np.n
     if not len(held_out) or data["origin"] != faces.origin:
         return
     if data["fingerprint"] == faces.fingerprint and other["share"]:
-        fits = np.isin(held_out, held_out_rows(faces, other)).all()
+        fits = bool(np.isin(held_out, held_out_rows(faces, other)).all())
     else:
-        fits = all(other.get(key) == split.get(key) for key in _SPLIT) and other["share"]
+        fits = bool(other["share"]) and all(other.get(k) == split.get(k) for k in _SPLIT)
     if not fits:
         told = {key: other[key] for key in _SPLIT if other.get(key) is not None}
         raise RunError(

@@ -52,8 +52,11 @@ def whole_batch(loss: Loss, devices: int) -> Loss:
     def share(targets: Any, outputs: Any) -> Any:
         # Keras adds the devices' gradients up, and those of what was gathered.
         if (here := tf.distribute.get_replica_context()) is not None:
-            targets, outputs = (here.all_gather(a, axis=0) for a in (targets, outputs))
+            targets, outputs = (gathered(a, here) for a in (targets, outputs))
         return loss(targets, outputs) / devices
+
+    def gathered(part: Any, here: Any) -> Any:
+        return tf.ensure_shape(here.all_gather(part, axis=0), (None, *part.shape[1:]))
 
     return share
 

@@ -57,6 +57,7 @@ def read_ensemble(path: str | Path, panel: Panel) -> Ensemble:
         fitted = Ensemble(str(told["how"]), names, cells)
         for cell in cells:  # arrays of other shapes fail here rather than at the submission
             fitted.predict(panel.predicted[:, :1], np.array([cell.source]))
+        fitted.as_dict()  # as do weights of more members
         return fitted
     except _BROKEN as error:
         raise KfkdError(f"{path} is no fitted ensemble of these members: {error}") from error

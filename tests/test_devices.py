@@ -214,7 +214,7 @@ def test_other_numbers_of_devices_are_refused(asked):
 
 def test_one_device_is_one_device(keras_ready):
     assert devices_for(None, Machines()) == devices_for(1, Machines()) == Devices()
-    assert devices_for("all", Machines()) == Devices()  # of this test's process
+    assert devices_for("all", Machines()).count >= 1
 
 
 def test_machines_come_from_flags_or_the_environment(monkeypatch):

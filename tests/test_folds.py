@@ -297,7 +297,7 @@ def test_more_seeds_join_and_nets_that_were_taken_away_are_not_missed(done, face
         ({"fold_seed": -1}, "fold_seed"),
         ({"seed": 1}, "use seeds"),
         ({"without": [91]}, "no row 91"),
-        ({"without": ["x.txt"]}, "no row numbers"),
+        ({"without": ["x.txt"]}, "x.txt: cannot be read"),
         ({"without": [True]}, "Received: True"),
         ({"epochs": 0}, "epochs"),
     ],

@@ -61,7 +61,7 @@ def mortals(kind):
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         yield Mortals(process)
-        process.stdin.close()
+        process.kill()  # to end in an orderly way takes it a while
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_a_folder_is_whole_or_not_there(light, tmp_path):
 def test_a_search_killed_where_its_files_disagree_repeats_no_trial(heavy, tmp_path):
     """A trial's own file, the tuner's state and the results are written one after the other."""
     whole = heavy.ask("tune", tmp_path / "whole", trials=3)["made"]
-    for when in ("trial.json:1", "oracle.json:2", "oracle.json:5", "results.json:4"):
+    for when in ("oracle.json:2", "results.json:4"):
         folder = tmp_path / when
         assert heavy.ask("tune", folder, trials=3, die_before=when) is None
         assert heavy.ask("tune", folder, trials=3)["made"] == whole
