@@ -12,7 +12,7 @@ NONE = type(None)
 NUMBER = (int, float)
 MAYBE = (int, float, NONE)
 
-_LARGEST = 1e15
+_LARGEST = 3.5e38
 
 
 class Numbers(tuple[type, ...]):
