@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -22,6 +21,8 @@ from kfkd.pipelines.sharing import filled_batches, unlabelled
 from kfkd.pipelines.synthetic import write_kaggle_folder
 from kfkd.runs import load_run
 
+TWO = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+
 
 def needs(package):
     absent = importlib.util.find_spec(package) is None
@@ -30,20 +31,21 @@ def needs(package):
 
 ZOO = """
 import json, os, signal, sys
-sys.path.insert(0, sys.argv[1])
-import conftest, kfkd, kfkd.trainer
+import kfkd, kfkd.trainer
 from kfkd.registry import Recipe, entries, register
 
 entries()
-conftest.register_tiny_zoo()
+dropout = 0.2 if os.environ["KERAS_BACKEND"] == "jax" else 0.0  # TensorFlow's draw differs
 
 def even(outputs, input_shape=(96, 96, 1)):
     from keras import Input, Model, layers
     image = Input(input_shape)
     x = layers.Conv2D(4, 5, strides=4, activation="relu")(layers.Rescaling(1 / 255)(image))
     x = layers.BatchNormalization()(layers.Conv2D(8, 5, strides=4, activation="relu")(x))
-    return Model(image, layers.Dense(outputs, dtype="float32")(layers.Flatten()(x)))
+    x = layers.Dropout(dropout)(layers.Flatten()(x))
+    return Model(image, layers.Dense(outputs, dtype="float32")(x))
 
+# Not Adam, which makes steps out of gradients that are nothing but rounding.
 mean = {"ema": 0.9, "optimizer": "sgd", "weight_decay": 0.01, "loss": "rmse"}
 register(recipe=Recipe(learning_rate=0.01, batch_size=18, epochs=2, validation=0.2, **mean))(even)
 kfkd.trainer.draw_run = lambda *arguments: None
@@ -58,7 +60,7 @@ if os.environ["KERAS_BACKEND"] == "tensorflow":
 import keras
 from kfkd.pipelines.synthetic import synthetic_faces
 
-out, name, settings = sys.argv[2], sys.argv[3], {"subsets": "all", "quiet": True}
+out, settings = sys.argv[1], {"subsets": "all", "quiet": True}
 settings["augment"] = "flip(p=0.5), rotate(15)"
 faces = synthetic_faces(76, seed=1)
 class Stop(keras.callbacks.Callback):
@@ -67,14 +69,14 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 try:
-    kfkd.train(name, faces, out=f"{out}/all", devices="all", callbacks=[Stop()], **settings)
+    kfkd.train("even", faces, out=f"{out}/all", devices="all", callbacks=[Stop()], **settings)
 except KeyboardInterrupt:
     print("stopped after an epoch")
 for devices in (None, "all"):
-    run = kfkd.train(name, faces, out=f"{out}/{devices}", devices=devices, **settings)
+    run = kfkd.train("even", faces, out=f"{out}/{devices}", devices=devices, **settings)
     assert run.record["split"]["validation"] % 2, "a last batch that cannot be shared evenly"
 try:
-    kfkd.train(name, faces, out=f"{out}/3", devices=3, **settings)
+    kfkd.train("even", faces, out=f"{out}/3", devices=3, **settings)
 except kfkd.errors.KfkdError as error:
     assert "wants no more than" in str(error) and "sees, 2 (" in str(error), error
 else:
@@ -90,14 +92,47 @@ class Dying(kfkd.fitting.EpochLog):
         if (self.epoch, batch) == (1, 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
-if sys.argv[2] == "dies":
+if sys.argv[1] == "dies":
     kfkd.fitting.EpochLog = Dying
-sys.exit(main(sys.argv[3:]))
+sys.exit(main(sys.argv[2:]))
+"""
+
+BATCHES = """
+import sys
+from contextlib import nullcontext
+import keras
+import numpy as np
+import kfkd
+from kfkd.augment import mix
+from kfkd.pipelines.batches import evaluation_batches, training_batches
+
+def arrays(batches):
+    return [tuple(map(np.asarray, batch)) for batch in batches]
+
+for lazy in (False, True):
+    faces = kfkd.load_faces("ibug", sys.argv[1], lazy=lazy, quiet=True, size=(32, 32))
+    bound = mix("flip(p=0.5), rotate(15), noise(5)").bind(faces.skeleton)
+    def made():
+        batches = training_batches(faces, 4, seed=3, epochs=2, augment=bound)
+        return arrays(batches), arrays(evaluation_batches(faces, 4))
+    (learn, measure), devices = made(), keras.distribution.DataParallel(auto_shard_dataset=False)
+    with devices.scope():
+        ours, measured = made()
+    for (images, targets), (other, others) in zip(learn, ours, strict=True):
+        assert np.abs(images.astype(int) - other).max() <= 1
+        np.testing.assert_allclose(targets, others, atol=1e-4)
+    for (images, targets), (other, others, weights) in zip(measure, measured, strict=True):
+        n = len(images)
+        assert len(other) % 2 == 0 and weights.tolist() == [1.0] * n + [0.0] * (len(other) - n)
+        np.testing.assert_array_equal(images, other[:n])
+        np.testing.assert_array_equal(targets, others[:n])
+        assert np.isnan(others[n:]).all()
+    assert n == 3
 """
 
 
 def started(script, *arguments, **environment):
-    command = [sys.executable, "-c", ZOO + script, str(Path(__file__).parent), *arguments]
+    command = [sys.executable, "-c", script, *arguments]
     env = {**os.environ, "JAX_PLATFORMS": "cpu", **environment}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(list(map(str, command)), env=env, **pipes)
@@ -127,8 +162,7 @@ def assert_same(one, other, subset, tolerance=1e-4):
 @needs("tensorflow")
 @pytest.mark.slow
 def test_two_devices_train_what_one_does_under_tensorflow(tmp_path, keras_ready):
-    # SGD: Adam makes steps out of gradients that are nothing but rounding.
-    said, _ = ended(started(ONE_AND_ALL, tmp_path, "even", KERAS_BACKEND="tensorflow"))
+    said, _ = ended(started(ZOO + ONE_AND_ALL, tmp_path, KERAS_BACKEND="tensorflow"))
     assert "stopped after an epoch" in said
     assert_same(tmp_path / "all", tmp_path / "None", "all")
     facts = load_run(tmp_path / "all").record["devices"]
@@ -139,8 +173,7 @@ def test_two_devices_train_what_one_does_under_tensorflow(tmp_path, keras_ready)
 @needs("jax")
 @pytest.mark.slow
 def test_two_devices_train_what_one_does_under_jax(tmp_path, keras_ready):
-    two = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    said, _ = ended(started(ONE_AND_ALL, tmp_path, "tiny", **two))
+    said, _ = ended(started(ZOO + ONE_AND_ALL, tmp_path, **TWO))
     assert "stopped after an epoch" in said
     assert_same(tmp_path / "all", tmp_path / "None", "all")
 
@@ -154,14 +187,14 @@ def test_a_killed_machine_is_told_and_the_run_goes_on_to_what_one_device_trains(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{free.getsockname()[1]}"
-    command = ["train", "tiny", "--data", data, "--epochs", 3, "--subsets", "all"]
+    command = ["train", "even", "--data", data, "--epochs", 3, "--subsets", "all"]
 
     def machines(folders, dying=""):
         for index, folder in enumerate(folders):
             which = ["--machines", 2, "--machine", index, "--coordinator", place]
             manner = "dies" if dying == str(index) else "lives"
             out = [*command, "--out", tmp_path / folder, *which]
-            yield started(COMMAND, manner, *out, KERAS_BACKEND="jax")
+            yield started(ZOO + COMMAND, manner, *out, KERAS_BACKEND="jax")
 
     first, killed = machines(("run", "nowhere"), dying="1")
     _, said = ended(first, 2)
@@ -172,10 +205,16 @@ def test_a_killed_machine_is_told_and_the_run_goes_on_to_what_one_device_trains(
     for process in list(machines(("run", "nowhere"))):
         ended(process)
     assert not (tmp_path / "nowhere").exists(), "one machine alone writes"
-    alone = started(COMMAND, "lives", *command, "--out", tmp_path / "alone", KERAS_BACKEND="jax")
-    ended(alone)
+    out = [*command, "--out", tmp_path / "alone"]
+    ended(started(ZOO + COMMAND, "lives", *out, KERAS_BACKEND="jax"))
     assert_same(tmp_path / "run", tmp_path / "alone", "all")
     assert load_run(tmp_path / "run").record["devices"]["machines"] == 2
+
+
+@needs("jax")
+def test_two_devices_share_the_batches_of_one(tmp_path, layouts):
+    layouts.write_ibug(tmp_path / "ibug", count=11)
+    ended(started(BATCHES, tmp_path / "ibug", **TWO))
 
 
 def test_validation_batches_are_filled_up_with_rows_that_do_not_count():
