@@ -404,6 +404,10 @@ def _train_options(verb: Parser) -> None:
     verb.add_argument("--drop-incomplete", action="store_true", help="as the study did")
     about = "run whose weights the training begins with, such as pyramid"
     verb.add_argument("--start", metavar="RUN", help=about)
+    about = "runs whose answers are learned where a label is missing"
+    verb.add_argument("--teachers", nargs="+", metavar="RUN", help=about)
+    about = "how much of the labels that are there is the teachers', 0 to 1 (default: 0)"
+    verb.add_argument("--teacher-share", type=float, metavar="SHARE", help=about)
     about = "other settings of the recipe, the builder or the codec, such as optimizer=sgd "
     about += "plateau=None width=0.5 codec.sigma=3"
     verb.add_argument("--set", nargs="+", metavar="KEY=VALUE", help=about)

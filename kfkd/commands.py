@@ -120,6 +120,8 @@ _TRAINING = (
     "fold",
     "suspects",
     "start",
+    "teachers",
+    "teacher_share",
     "drop_incomplete",
     "out",
     "quiet",

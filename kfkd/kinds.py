@@ -12,7 +12,8 @@ NONE = type(None)
 NUMBER = (int, float)
 MAYBE = (int, float, NONE)
 
-_LARGEST = 3.5e38
+ASKED = 1e300
+"""Settings go up to it, as searches try any; what was measured does not."""
 
 
 class Numbers(tuple[type, ...]):
@@ -23,8 +24,12 @@ class Rows(tuple[type, ...]):
     """Kinds of what stands in a list's lists."""
 
 
-def check_plain(content: Any) -> None:
+def check_plain(content: Any, largest: float = 1e15) -> None:
     """Refuses numbers that nobody measured, and characters that steer a terminal.
+
+    Args:
+        content: out of a JSON file, so it may be anything.
+        largest: number that may be there.
 
     Raises:
         KfkdError: naming the first one.
@@ -39,7 +44,7 @@ def check_plain(content: Any) -> None:
         elif isinstance(value, str):
             if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
                 raise KfkdError(f"holds control characters: {value!r:.80}")
-        elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
+        elif isinstance(value, int | float) and not abs(value) <= largest:
             raise KfkdError(f"holds a number beyond measure: {value!r:.40}")
 
 

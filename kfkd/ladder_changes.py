@@ -70,6 +70,8 @@ def _others(run: Run, found: Entry) -> list[str]:
         "split_seed": None if split in (None, seed) else split,
         "fold": "/".join(map(str, settings["fold"])) if settings.get("fold") else None,
         "start": settings.get("start"),
+        "teachers": settings.get("teachers"),
+        "teacher_share": settings.get("teacher_share"),
         "suspects": _suspects(settings.get("suspects")),
     }
     return [f"{key}={_text(value)}" for key, value in told.items() if value is not None]

@@ -42,7 +42,7 @@ def training_command(run: Run) -> str:
         told["augment"] = recipe["augment"] or "none"
     if settings.get("split_seed") is not None:
         told["split_seed"] = settings["split_seed"]
-    for key in ("fold", "suspects", "start"):
+    for key in ("fold", "suspects", "start", "teachers", "teacher_share"):
         told |= {key: settings[key]} if settings.get(key) else {}
     if "phases" in other:
         told |= fine_tuning_flags(recipe)

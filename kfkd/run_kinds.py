@@ -35,6 +35,8 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
         "fold": (list, NONE),
         "codec": (dict, NONE),
         **dict.fromkeys(("mix", "augment", "suspects", "start"), (str, NONE)),
+        "teachers": (list, NONE),
+        "teacher_share": MAYBE,
     },
     "settings.recipe": {
         **dict.fromkeys(("loss", "optimizer"), str),

@@ -7,7 +7,7 @@ from typing import Any
 
 from kfkd.codecs import codec_from
 from kfkd.errors import KfkdError, RunError
-from kfkd.kinds import MAYBE, check_kinds, check_plain
+from kfkd.kinds import ASKED, MAYBE, check_kinds, check_plain
 from kfkd.run_kinds import KINDS, PHASE, PLATEAU, SUBSET, WANTED, WANTED_FINISHED
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
 from kfkd.views import views_from
@@ -37,7 +37,7 @@ def check_record(record: Any, path: Path) -> dict[str, Any]:
         RunError: naming what is wrong.
     """
     try:
-        check_plain(record)
+        _check_plain(record)
         try:
             _check_kinds(record)
         except KfkdError as error:
@@ -49,6 +49,13 @@ def check_record(record: Any, path: Path) -> dict[str, Any]:
     except KfkdError as error:
         raise RunError(f"{path} {error}") from error
     return _facts(record)
+
+
+def _check_plain(record: Any) -> None:
+    if isinstance(record, dict):
+        check_plain(record.get("settings"), ASKED)
+        record = {key: value for key, value in record.items() if key != "settings"}
+    check_plain(record)
 
 
 def _check_kinds(record: Any) -> None:

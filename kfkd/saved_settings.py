@@ -44,8 +44,9 @@ def _check(saved: Mapping[str, Any]) -> None:
     known = {field.name for field in fields(Settings)}
     if other := [key for key in saved if key not in known]:
         raise KfkdError(f"no setting is called {other[0]!r:.80}")
-    if not all(isinstance(subset, str) for subset in saved["subsets"]):
-        raise KfkdError("subsets want names")
+    for key in ("subsets", "teachers"):
+        if not all(isinstance(name, str) for name in saved.get(key) or ()):
+            raise KfkdError(f"{key} want names")
     for key in ("options", "codec"):
         for name, value in (saved.get(key) or {}).items():
             several = value if isinstance(value, list) else [value]

@@ -17,7 +17,7 @@ from kfkd.views import Views, views_from
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 _MOST_EPOCHS = 100_000
-_OPTIONAL = ("fold", "suspects", "codec", "start")
+_OPTIONAL = ("fold", "suspects", "codec", "start", "teachers", "teacher_share")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Settings:
         codec: changed settings of the entry's codec, see `kfkd.codecs.changed_codec`; None = its
             own.
         start: folder or name of the run whose weights it begins with; None = random ones.
+        teachers: folders or names of runs whose answers fill in missing labels; None = none.
+        teacher_share: how much of the other labels is theirs; None = nothing.
     """
 
     model: str
@@ -56,6 +58,8 @@ class Settings:
     suspects: str | None = None
     codec: dict[str, Any] | None = None
     start: str | None = None
+    teachers: tuple[str, ...] | None = None
+    teacher_share: float | None = None
 
     @property
     def coded_by(self) -> Codec:
@@ -184,6 +188,7 @@ def check(settings: Settings) -> None:
     if settings.fold is not None and not _is_fold(settings.fold):
         asked = "fold wants (i, k), k folds from 2 of which i is one, from 0"
         raise KfkdError(f"{asked}. Received: {settings.fold!r}")
+    _check_teachers(settings)
     try:
         json.dumps(settings.options)
     except TypeError as error:
@@ -211,6 +216,16 @@ def _check_codec(settings: Settings) -> None:
             f"{settings.model} answers with {_sides(shapes[0])} numbers a keypoint, the codec "
             f"{codec} wants {_sides(shapes[1])}"
         )
+
+
+def _check_teachers(settings: Settings) -> None:
+    share = settings.teacher_share
+    if settings.teachers is not None and not settings.teachers:
+        raise KfkdError("teachers want a run at least, or None")
+    if share is not None and not (_is_real(share, 0) and share <= 1):
+        raise KfkdError(f"teacher_share wants a number from 0 to 1. Received: {share!r}")
+    if share is not None and settings.teachers is None:
+        raise KfkdError("teacher_share wants teachers")
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -33,6 +33,7 @@ from kfkd.runs import RECORD, Run, finished_run, save_history, save_record
 from kfkd.settings import Settings
 from kfkd.skeletons import KAGGLE_15
 from kfkd.suspects import suspects_from
+from kfkd.teaching import taught
 from kfkd.warm_start import check_unseen
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ class Trainer:
         if self.settings.suspects:
             self.record["suspects"] = {"training labels left out": self.suspects}
         self.record["mean_face"] = mean_faces(self.train)
-        if self.settings.start:
-            self._check_start(self.settings.start)
+        for other in (self.settings.start, *(self.settings.teachers or ())):
+            if other is not None:
+                self._check_unseen(other)
         say(self._greeting(), self.quiet)
         for subset in self.settings.subsets:
             if not machines.told(partial(self._fitted, subset)):
@@ -100,10 +102,10 @@ class Trainer:
         say(f"done in {duration(time.monotonic() - began)}: {self.run.folder}", self.quiet)
         return self.run
 
-    def _check_start(self, start: str) -> None:
-        """Refuses a run to begin with that has learned what is held out here."""
+    def _check_unseen(self, other: str) -> None:
+        """Refuses a run to learn from that has learned what is held out here."""
         held_out, split = self.parts.held_out, self.record["split"]
-        check_unseen(finished_run(start), self.faces, split, held_out)
+        check_unseen(finished_run(other), self.faces, split, held_out)
 
     def _greeting(self) -> str:
         return (
@@ -154,6 +156,9 @@ class Trainer:
         if self.by_source:
             learn, measured = split_sources(learn), split_sources(measured)
             constant = mean_face(learn.keypoints)
+        if self.settings.teachers:
+            teachers = [finished_run(run) for run in self.settings.teachers]
+            learn = taught(learn, teachers, self.settings.teacher_share or 0.0, self.quiet)
         learn, augment = self._augmented(learn)
         chosen = list(learn.skeleton.subset(subset))
         return Job(

@@ -55,6 +55,8 @@ def train(
     suspects: str | Path | None = None,
     codec: Mapping[str, Any] | None = None,
     start: Run | str | Path | None = None,
+    teachers: Run | str | Path | Sequence[Run | str | Path] | None = None,
+    teacher_share: float | None = None,
     drop_incomplete: bool = False,
     options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -101,6 +103,9 @@ def train(
         start: a finished run of the same entry whose weights the training begins with, such as
             "pyramid" for those that come with the package; a last layer for other keypoints begins
             at random. Held-out images that it has learned are refused.
+        teachers: finished runs whose answers are learned where a label is missing, see
+            `kfkd.teaching`: with `suspects`, in the place of dropped labels too.
+        teacher_share: how much of the labels that are there comes from the teachers, 0 to 1.
         drop_incomplete: leave out training rows that miss a label of the subset, as the study did;
             otherwise missing labels are masked and no row is lost.
         options: for the builder, such as {"weights": "imagenet"}.
@@ -155,7 +160,9 @@ def train(
         fold=tuple(fold) if isinstance(fold, list) else fold,
         suspects=(str(listed) or None) if listed else None,
         codec=dict(codec) if codec else None,
-        start=None if start is None else str(start.folder if isinstance(start, Run) else start),
+        start=None if start is None else _named(start),
+        teachers=None if teachers is None else tuple(map(_named, _several(teachers))),
+        teacher_share=teacher_share,
     )
     check(settings)
     if (backend := keras.config.backend()) not in ("tensorflow", "jax"):
@@ -217,6 +224,15 @@ def resume(
     data = own_data(run) if data is None else data
     name = arguments.pop("name")
     return train(name, data, out=folder, quiet=quiet, devices=devices, **arguments)
+
+
+def _several(runs: Run | str | Path | Sequence[Run | str | Path]) -> Sequence[Run | str | Path]:
+    return (runs,) if isinstance(runs, Run | str | Path) else runs
+
+
+def _named(run: Run | str | Path) -> str:
+    """A run as run.json names it."""
+    return str(run.folder if isinstance(run, Run) else run)
 
 
 def _new_folder(name: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from kfkd.errors import KfkdError, RunError
 from kfkd.figures import save_figure
 from kfkd.files import read_json, write_json, write_text
-from kfkd.kinds import MAYBE, NONE, check_kinds, check_plain
+from kfkd.kinds import ASKED, MAYBE, NONE, check_kinds, check_plain
 from kfkd.runs import Run, load_run
 from kfkd.safe_reading import inside
 from kfkd.tuning_plan import FILES, FOLDERS, NOTE
@@ -125,7 +125,8 @@ def _checked(state: Any, told: Any) -> dict[str, Any]:
     check_kinds(told, _NOTE, ("mean_face",) if state["status"] == "COMPLETED" else ())
     values = state["hyperparameters"]["values"]
     check_kinds(values, {**dict.fromkeys(values, _DRAWN), **_TUNERS})
-    check_plain([state.get("score"), told, values])
+    check_plain([state.get("score"), told])
+    check_plain(values, ASKED)
     if not re.fullmatch("[0-9]{1,9}", state["trial_id"]):
         raise KfkdError(f"its number is {state['trial_id']!r:.40}")
     if state["status"] == "COMPLETED" and state.get("score") is None:

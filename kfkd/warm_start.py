@@ -59,10 +59,10 @@ def begin_with(model: keras.Model, weights: list[list[np.ndarray]]) -> tuple[int
 
 
 def check_unseen(run: Run, faces: FaceSet, split: dict[str, Any], held_out: np.ndarray) -> None:
-    """Refuses to measure on images that the run to start from has learned.
+    """Refuses to measure on images that a run to learn from has learned.
 
     Args:
-        run: the run to start from.
+        run: to start from, or a teacher.
         faces: all rows of the training's data.
         split: of the training, as its run.json has it.
         held_out: its held-out rows.

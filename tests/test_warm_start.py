@@ -1,4 +1,4 @@
-"""Starting a training from another run's weights."""
+"""Learning from other runs: their weights to start from, their answers for missing labels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import kfkd
-from kfkd.errors import RunError
+from kfkd.errors import KfkdError, RunError
+from kfkd.ladder_changes import changes_of
 from kfkd.pipelines.synthetic import synthetic_faces
+from kfkd.teaching import taught
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +60,41 @@ def test_all_rows_may_be_learned_at_last(first, faces, tmp_path):
 def test_other_nets_are_refused(first, faces, tmp_path):
     with pytest.raises(RunError, match="same entry and options"):
         kfkd.train("simple_cnn", faces, start=first, out=tmp_path / "no", quiet=True)
+
+
+def test_teachers_fill_in_missing_labels(first, faces):
+    seen, labels = first.predict(faces.images), faces.keypoints
+    missing = np.isnan(labels)
+    assert missing.any()
+    learned = taught(faces, [first], 0.0, quiet=True).keypoints
+    np.testing.assert_array_equal(learned[~missing], labels[~missing])
+    np.testing.assert_allclose(learned[missing], seen[missing], atol=1e-4)
+    learned = taught(faces, [first, first], 0.25, quiet=True).keypoints
+    wanted = np.where(missing, seen, 0.75 * labels + 0.25 * seen)
+    np.testing.assert_allclose(learned, wanted, atol=1e-4)
+
+
+def test_a_teacher_is_part_of_the_settings(first, faces, tmp_path):
+    given = {"subsets": "all", "epochs": 1, "learning_rate": 1e-7, "quiet": True}
+    given |= {"teachers": [first], "teacher_share": 1.0}
+    run = kfkd.train("baseline", faces, start=first, out=tmp_path / "student", **given)
+    assert run.record["settings"]["teachers"] == [str(first.folder)]
+    assert {"teacher_share=1", f"teachers={first.folder}"} <= set(changes_of(run))
+    assert kfkd.train("baseline", faces, start=first, out=tmp_path / "student", **given).finished
+    # What it learned is what the teacher says, which it says already.
+    assert run.history()["all"][0]["rmse"] < 0.5
+
+
+def test_teachers_have_not_seen_what_is_held_out(first, faces, tmp_path):
+    given = {"subsets": "all", "epochs": 1, "quiet": True, "out": tmp_path / "no"}
+    with pytest.raises(RunError, match="has learned images"):
+        kfkd.train("baseline", faces, teachers=first, seed=1, **given)
+    with pytest.raises(RunError, match="cannot teach left_eye_center_by_four_point"):
+        kfkd.train("pyramid", faces, teachers=first, **given)
+    for wrong in (
+        {"teachers": ()},
+        {"teacher_share": 0.5},
+        {"teachers": first, "teacher_share": 2},
+    ):
+        with pytest.raises(KfkdError, match="teacher"):
+            kfkd.train("baseline", faces, **wrong, **given)
