@@ -42,7 +42,7 @@ _HOME = {
     "detect_video": "kfkd.detecting_video",
     "filters_figure": "kfkd.seeing",
     "features_figure": "kfkd.seeing",
-    "Machines": "kfkd.cluster",
+    "Machines": "kfkd.machines.cluster",
 }
 
 __all__ = [
@@ -93,7 +93,6 @@ if TYPE_CHECKING:
     from kfkd.auditing import audit
     from kfkd.augmenting import draw_mix
     from kfkd.catalogue import build, describe, list_models
-    from kfkd.cluster import Machines
     from kfkd.comparing import compare
     from kfkd.datasets import download_data, list_data
     from kfkd.detecting import detect
@@ -104,6 +103,7 @@ if TYPE_CHECKING:
     from kfkd.exporting import export
     from kfkd.folding import cross_validate
     from kfkd.laddering import ladder
+    from kfkd.machines.cluster import Machines
     from kfkd.packing import pack
     from kfkd.pipelines.photo_sources import load_photos
     from kfkd.pipelines.sources import load_faces

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kfkd.analysis_bins import face_properties, quarters
-from kfkd.analysis_measures import Errors, by_keypoint, errors_of, percentiles_of, tail_of
-from kfkd.analysis_rows import Predicted, predicted_rows
+from kfkd.analysis.bins import face_properties, quarters
+from kfkd.analysis.measures import Errors, by_keypoint, errors_of, percentiles_of, tail_of
+from kfkd.analysis.rows import Predicted, predicted_rows
 from kfkd.calibration import Calibration
 from kfkd.doubts import DoubtScores, fit_to_run, score_doubt
 from kfkd.errors import KfkdError, RunError
@@ -31,7 +31,7 @@ class Analysis:
         keypoints: by keypoint and source: "values" measured, "rmse", "mean_face" (of the source's
             training labels), and where faces have a size, "nme"; sources that do not label it are
             left out.
-        bins: for each of `kfkd.analysis_bins.PROPERTIES` the quarters of the faces, see there.
+        bins: for each of `kfkd.analysis.bins.PROPERTIES` the quarters of the faces, see there.
         tail: for the worst 1, 5 and 10 % of the images how many "images" they are, their "share"
             of the squared error, and the "rmse_without" them.
         percentiles: of the absolute error of a coordinate: (model, mean face per source).
@@ -58,7 +58,7 @@ class Analysis:
 
     def table(self) -> str:
         """The analysis as text."""
-        from kfkd.analysis_text import as_text
+        from kfkd.analysis.text import as_text
 
         return as_text(self)
 
@@ -168,7 +168,7 @@ def _doubt(runs: Sequence[Run], seen: Predicted) -> tuple[Calibration | None, Do
 def _written(
     found: Analysis, seen: Predicted, errors: Errors, fitted: Calibration | None, out: Path
 ) -> Analysis:
-    from kfkd.analysis_pictures import draw_analysis
+    from kfkd.analysis.pictures import draw_analysis
 
     pictures = draw_analysis(found, seen, errors, fitted, out)
     files = [out / "analysis.txt", out / "analysis.json", *pictures]

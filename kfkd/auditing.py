@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from kfkd.audit_findings import RULES, Finding, suspects_table
-from kfkd.audit_geometry import duplicate_findings, geometry_findings, unusual_findings
-from kfkd.audit_residuals import moved_findings, residual_findings, swapped_findings
-from kfkd.cross_validation import CrossValidation, load_cross_validation
+from kfkd.audits.findings import RULES, Finding, suspects_table
+from kfkd.audits.geometry import duplicate_findings, geometry_findings, unusual_findings
+from kfkd.audits.residuals import moved_findings, residual_findings, swapped_findings
 from kfkd.data import as_faces
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
 from kfkd.files import replacing, write_json
+from kfkd.folds.cross_validation import CrossValidation, load_cross_validation
 from kfkd.members import out_of_folds
 from kfkd.progress import say
 from kfkd.row_numbers import Named, named_rows
@@ -38,7 +38,7 @@ class Audit:
 
     Args:
         out: the folder with its files.
-        suspects: a line a row, see `kfkd.audit_findings.suspects_table`.
+        suspects: a line a row, see `kfkd.audits.findings.suspects_table`.
         summary: counts, the models that were asked, and how many of the known rows were found.
     """
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.faces import FaceSet
-from kfkd.fold_scores import FoldScorer
+from kfkd.folds.scores import FoldScorer
 from kfkd.members import Member, answers, faults, require
 from kfkd.submissions.ensembles import combine
 from kfkd.submissions.fitted_files import read_ensemble

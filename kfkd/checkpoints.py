@@ -17,9 +17,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kfkd.cluster import Machines
 from kfkd.errors import RunError
 from kfkd.files import bytes_of, replacing
+from kfkd.machines.cluster import Machines
 from kfkd.stored_arrays import read_arrays, told
 
 _STATE = {"epoch", "stopped", "best_epoch", "history", "counters"}

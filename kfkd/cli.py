@@ -9,7 +9,7 @@ from typing import Any
 
 from kfkd import __version__, commands
 from kfkd.errors import KfkdError
-from kfkd.joining import leave
+from kfkd.machines.joining import leave
 
 Parser = argparse.ArgumentParser
 

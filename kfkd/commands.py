@@ -12,7 +12,7 @@ from typing import Any
 
 from kfkd.determinism import find_devices
 from kfkd.errors import KfkdError
-from kfkd.joining import is_first, machines_asked
+from kfkd.machines.joining import is_first, machines_asked
 from kfkd.progress import say
 from kfkd.registry import entry
 
@@ -176,7 +176,7 @@ def folds(options: Namespace) -> None:
     _calm_tensorflow()
     # Every training has a model of its own; TensorFlow takes them for one that is traced anew.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from kfkd.fold_commands import folds as command
+    from kfkd.folds.commands import folds as command
 
     command(options)
 
@@ -184,7 +184,7 @@ def folds(options: Namespace) -> None:
 def ensemble(options: Namespace) -> None:
     """Compares ensembles."""
     _calm_tensorflow()
-    from kfkd.fold_commands import ensemble as command
+    from kfkd.folds.commands import ensemble as command
 
     command(options)
 
@@ -192,7 +192,7 @@ def ensemble(options: Namespace) -> None:
 def audit(options: Namespace) -> None:
     """Looks for wrong labels."""
     _calm_tensorflow()
-    from kfkd.fold_commands import audit as command
+    from kfkd.folds.commands import audit as command
 
     command(options)
 
@@ -201,7 +201,7 @@ def tune(options: Namespace) -> None:
     """Searches good settings."""
     entry(options.name)
     _calm_tensorflow()
-    from kfkd.tuning_command import tune as command
+    from kfkd.searches.command import tune as command
 
     command(options)
 
@@ -407,7 +407,7 @@ def bench_load(options: Namespace) -> None:
 def bench_precision(options: Namespace) -> None:
     """Times mixed precision."""
     _calm_tensorflow()
-    from kfkd.bench_precision import bench_precision as verb
+    from kfkd.bench.precision import bench_precision as verb
 
     figures = verb(options.name, options.batch_size, quiet=options.quiet)
     _print(figures, options.json, _figures(figures))
@@ -417,7 +417,7 @@ def bench_train(options: Namespace) -> None:
     """Times training."""
     entry(options.name)
     _calm_tensorflow()
-    from kfkd.bench_train import bench_train as verb
+    from kfkd.bench.train import bench_train as verb
 
     given = vars(options)
     passed = ("subset", "batch_size", "precision", "augment", "rounds", "steps", "quiet")
@@ -429,7 +429,7 @@ def bench_augment(options: Namespace) -> None:
     """Times augmentation."""
     entry(options.model)
     _calm_tensorflow()
-    from kfkd.bench_augment import bench_augment as verb
+    from kfkd.bench.augment import bench_augment as verb
 
     given = vars(options)
     passed = ("mixes", "precision", "rounds", "quiet")
@@ -441,8 +441,8 @@ def bench_detect(options: Namespace) -> None:
     """Times the way from photos to keypoints."""
     entry(options.model)
     _calm_tensorflow()
-    from kfkd.bench_detect import bench_detect as verb
-    from kfkd.bench_detect import figures_table
+    from kfkd.bench.detect import bench_detect as verb
+    from kfkd.bench.detect import figures_table
 
     given = vars(options)
     passed = ("photos", "detectors", "model", "rounds", "most", "quiet")
@@ -453,7 +453,7 @@ def bench_detect(options: Namespace) -> None:
 def bench_crops(options: Namespace) -> None:
     """Measures a crop rule."""
     _calm_tensorflow()
-    from kfkd.bench_crops import bench_crops as verb
+    from kfkd.bench.crops import bench_crops as verb
 
     found = verb(options.data, options.detectors, options.out, options.quiet)
     _print(found, options.json, _figures(found))
@@ -463,8 +463,8 @@ def bench_box(options: Namespace) -> None:
     """Trains with and without a face-box stage."""
     entry(options.model)
     _calm_tensorflow()
-    from kfkd.bench_box import bench_box as verb
-    from kfkd.bench_box import box_table
+    from kfkd.bench.box import bench_box as verb
+    from kfkd.bench.box import box_table
 
     given = vars(options)
     passed = ("model", "detector", "margin", "epochs", "augment", "seed", "precision", "out")
@@ -475,8 +475,8 @@ def bench_box(options: Namespace) -> None:
 def bench_boxes(options: Namespace) -> None:
     """Compares detectors' boxes with given ones."""
     _calm_tensorflow()
-    from kfkd.bench_boxes import bench_boxes as verb
-    from kfkd.bench_boxes import boxes_table
+    from kfkd.bench.boxes import bench_boxes as verb
+    from kfkd.bench.boxes import boxes_table
 
     found = verb(options.folder, options.detectors, options.most, options.quiet)
     _print(found, options.json, boxes_table(found))
@@ -485,8 +485,8 @@ def bench_boxes(options: Namespace) -> None:
 def bench_export(options: Namespace) -> None:
     """Times exported models."""
     _calm_tensorflow()
-    from kfkd.bench_export import bench_export as verb
-    from kfkd.bench_export import bench_export_table
+    from kfkd.bench.export import bench_export as verb
+    from kfkd.bench.export import bench_export_table
 
     given = vars(options)
     passed = ("formats", "views", "rounds", "quiet")
@@ -509,7 +509,7 @@ def record(options: Namespace) -> None:
     _calm_tensorflow()
     # Every run has a model of its own; TensorFlow takes them for one that is traced anew.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from kfkd.landmark_recording import best_landmarks, landmark_table, record_landmarks
+    from kfkd.landmarks.recording import best_landmarks, landmark_table, record_landmarks
     from kfkd.recording import record_runs, results_table, write_block
     from kfkd.runs import finished_run
     from kfkd.skeletons import KAGGLE_15

@@ -9,9 +9,9 @@ from typing import Any
 
 from kfkd.augment import Mix
 from kfkd.catalogue import packaged
-from kfkd.comparison import METRICS, Comparison, compared
-from kfkd.comparison_pictures import comparison_picture
-from kfkd.comparison_plan import Plan, earlier_rows, mix_text, mix_texts, seed_numbers
+from kfkd.comparisons.pictures import comparison_picture
+from kfkd.comparisons.plan import Plan, earlier_rows, mix_text, mix_texts, seed_numbers
+from kfkd.comparisons.significance import METRICS, Comparison, compared
 from kfkd.data import as_faces
 from kfkd.determinism import one_op_at_a_time
 from kfkd.errors import KfkdError, RunError

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from kfkd.blending import leave_out
-from kfkd.cross_validation import CrossValidation
 from kfkd.errors import KfkdError
 from kfkd.files import write_json, write_text
-from kfkd.fold_scores import FoldScorer, scores_table
+from kfkd.folds.cross_validation import CrossValidation
+from kfkd.folds.scores import FoldScorer, scores_table
 from kfkd.members import out_of_folds
 from kfkd.progress import Ticker, say
 from kfkd.row_numbers import named_rows

@@ -12,7 +12,7 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
-from kfkd.landmark_scores import LandmarkScores, score_landmarks
+from kfkd.landmarks.scores import LandmarkScores, score_landmarks
 from kfkd.metrics import image_errors, kaggle_rmse, mean_face, rmse
 from kfkd.pipelines.source_text import photo_source
 from kfkd.pipelines.splits import held_out_rows

@@ -16,7 +16,7 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.duplicates import DuplicateGroup, disagreement, duplicate_groups
 from kfkd.errors import KfkdError
-from kfkd.exploration_text import as_markdown, as_text
+from kfkd.exploration.text import as_markdown, as_text
 from kfkd.faces import FaceSet
 from kfkd.files import write_json, write_text
 from kfkd.outliers import outliers
@@ -173,7 +173,7 @@ def _draw(
     out: Path,
     tell: Callable[[str], None],
 ) -> list[str]:
-    from kfkd.exploration_pictures import exploration_pictures
+    from kfkd.exploration.pictures import exploration_pictures
     from kfkd.figures import save_figure
 
     pictures = exploration_pictures(faces, groups, findings)

@@ -12,7 +12,7 @@ import numpy as np
 
 from kfkd.data import as_faces, built_in_images
 from kfkd.errors import KfkdError, RunError, UnknownName
-from kfkd.export_formats import Format, convert, export_format
+from kfkd.exports.formats import Format, convert, export_format
 from kfkd.files import replacing, whole_folder, write_json
 from kfkd.heatmaps import Heatmap
 from kfkd.lazy import keras
@@ -77,8 +77,8 @@ def export(
         >>> kfkd.export(run, "saved_model", "exported/doc", quiet=True).name
         'doc'
     """
-    from kfkd.export_facts import export_facts
-    from kfkd.exported_graph import exported_model, run_in_float32
+    from kfkd.exports.facts import export_facts
+    from kfkd.exports.graph import exported_model, run_in_float32
 
     run, made = finished_run(run), export_format(to)
     path = _target(run, made, out)
@@ -170,7 +170,7 @@ def _from_mixed(
     run: Run, answer: np.ndarray, images: np.ndarray, source: str | None
 ) -> dict[str, Any]:
     """How near it is to a run that computes in mixed precision."""
-    from kfkd.exported_graph import is_mixed
+    from kfkd.exports.graph import is_mixed
 
     if not any(is_mixed(run.model(subset)) for subset in run.subsets):
         return {}

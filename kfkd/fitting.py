@@ -17,10 +17,10 @@ import numpy as np
 from kfkd.catalogue import build
 from kfkd.checkpoints import Checkpoint, saved_epoch
 from kfkd.codecs import Codec
-from kfkd.devices import Devices
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.losses import PixelRMSE, loss_called
+from kfkd.machines.devices import Devices
 from kfkd.optimizing import optimizer_for, watchers_for
 from kfkd.pipelines.batches import (
     epoch_order,
@@ -32,7 +32,7 @@ from kfkd.pipelines.lazy_batches import telling_failures
 from kfkd.progress import Ticker, epoch_line, say
 from kfkd.registry import Phase, Recipe, entry
 from kfkd.runs import finished_run
-from kfkd.search_spaces import builder_options
+from kfkd.searches.spaces import builder_options
 from kfkd.warm_start import begin_with, start_weights
 
 _LOGGED = ("loss", "rmse", "val_loss", "val_rmse")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kfkd.comparison_plan import seed_numbers
-from kfkd.cross_validation import CrossValidation
-from kfkd.fold_plan import Plan, check_plan
-from kfkd.fold_work import FoldWork
+from kfkd.comparisons.plan import seed_numbers
+from kfkd.folds.cross_validation import CrossValidation
+from kfkd.folds.plan import Plan, check_plan
+from kfkd.folds.work import FoldWork
 from kfkd.locks import locked
 from kfkd.progress import say
 from kfkd.row_numbers import named_rows

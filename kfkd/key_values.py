@@ -8,7 +8,7 @@ from typing import Any
 
 from kfkd.errors import KfkdError
 from kfkd.registry import Plateau, entry
-from kfkd.search_spaces import builder_options
+from kfkd.searches.spaces import builder_options
 from kfkd.views import views_from
 
 _CODEC = "codec."

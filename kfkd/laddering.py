@@ -22,7 +22,7 @@ class Ladder:
     """A table of runs.
 
     Args:
-        rows: in their order, see `kfkd.ladder_rows.FIELDS`.
+        rows: in their order, see `kfkd.ladders.rows.FIELDS`.
         clean: "rows", ids of the data that the clean figures leave out, and "data", the
             fingerprint of that data; None = there are no clean figures.
     """
@@ -51,7 +51,7 @@ class Ladder:
 
     def table(self) -> str:
         """The ladder as Markdown."""
-        from kfkd.ladder_text import as_markdown
+        from kfkd.ladders.text import as_markdown
 
         return as_markdown(self.rows, self.clean)
 
@@ -106,7 +106,7 @@ def ladder(
         >>> kfkd.ladder([run], quiet=True).rows[0]["changes"]
         ['epochs=1', 'data=synthetic']
     """
-    from kfkd.ladder_work import LadderWork
+    from kfkd.ladders.work import LadderWork
 
     given = [runs] if isinstance(runs, str | Path | Run) else list(runs)
     place = None if add_to is None else Path(add_to).expanduser()
@@ -126,7 +126,7 @@ def read_ladder(path: str | Path) -> Ladder:
     Raises:
         KfkdError: when it holds none.
     """
-    from kfkd.ladder_rows import check_row
+    from kfkd.ladders.rows import check_row
 
     content = read_json(path)
     if not isinstance(content, dict) or content.get("kind") != KIND:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kfkd.cross_validation import CrossValidation, is_cross_validation, load_cross_validation
 from kfkd.errors import BrokenAnswer, KfkdError, RunError
 from kfkd.faces import FaceSet
+from kfkd.folds.cross_validation import CrossValidation, is_cross_validation, load_cross_validation
 from kfkd.runs import Run, finished_run
 from kfkd.submissions.broken import broken_answers, fault
 from kfkd.submissions.ensembles import combine

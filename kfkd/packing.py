@@ -84,7 +84,7 @@ def _moved(run: Run, packed: Run) -> float:
 
     Both compute in float32: a mixed precision moves keypoints by more than the weights do.
     """
-    from kfkd.exported_graph import run_in_float32
+    from kfkd.exports.graph import run_in_float32
 
     run = run_in_float32(run, views=True)
     images = built_in_images(_TESTED, run.frame or (96, 96, 1), run.known_crop_rule)

@@ -15,7 +15,7 @@ from kfkd.pipelines.photo_sources import KINDS
 from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
 from kfkd.runs import Run, finished_run
-from kfkd.search_spaces import builder_options
+from kfkd.searches.spaces import builder_options
 from kfkd.settings import published_recipe
 
 _ALWAYS = ("epochs", "batch_size", "learning_rate", "validation")

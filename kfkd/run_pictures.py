@@ -7,8 +7,8 @@ import numpy as np
 from kfkd.curves import keypoint_error_bars, loss_curves
 from kfkd.faces import FaceSet
 from kfkd.figures import save_figure
-from kfkd.landmark_curves import ced_curve
-from kfkd.landmark_scores import eye_errors
+from kfkd.landmarks.curves import ced_curve
+from kfkd.landmarks.scores import eye_errors
 from kfkd.pictures import best_sheet, prediction_sheet, worst_sheet
 from kfkd.runs import Run
 from kfkd.skeletons import KAGGLE_15

@@ -20,7 +20,7 @@ from kfkd.submissions.fitted_files import save_ensemble
 from kfkd.submissions.writer import submission_path, submission_values, write_submission
 
 if TYPE_CHECKING:
-    from kfkd.cross_validation import CrossValidation
+    from kfkd.folds.cross_validation import CrossValidation
     from kfkd.pipelines.kaggle import IdTable
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from kfkd.augment import Mix, copied
 from kfkd.by_source import split_sources
-from kfkd.devices import Devices
 from kfkd.doubts import fit_to_run
 from kfkd.errors import DataError
 from kfkd.evaluation import mean_faces, score_faces
@@ -23,6 +22,7 @@ from kfkd.faces import FaceSet
 from kfkd.files import replacing
 from kfkd.lazy import keras
 from kfkd.leftovers import sweep
+from kfkd.machines.devices import Devices
 from kfkd.metrics import mean_face, rmse
 from kfkd.parts import parts, split_facts
 from kfkd.pipelines.batches import rows_for

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.augment import Mix
-from kfkd.cluster import Machines
 from kfkd.data import as_faces
 from kfkd.determinism import one_op_at_a_time
-from kfkd.devices import check_devices, devices_for
 from kfkd.errors import KfkdError, RunError, WriteError
 from kfkd.evaluation import own_data
 from kfkd.faces import FaceSet
 from kfkd.files import make_folder
-from kfkd.joining import join
 from kfkd.lazy import keras
 from kfkd.locks import locked
 from kfkd.machine import machine, versions
+from kfkd.machines.cluster import Machines
+from kfkd.machines.devices import check_devices, devices_for
+from kfkd.machines.joining import join
 from kfkd.progress import say
 from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, load_run, save_record

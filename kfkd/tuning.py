@@ -20,11 +20,11 @@ from kfkd.machine import versions
 from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import say
 from kfkd.registry import entry
-from kfkd.search_spaces import Space, search_space
-from kfkd.tuning_checks import check_settings, earlier_facts, space_facts
-from kfkd.tuning_plan import Plan, tuner_called, usual_trials
-from kfkd.tuning_results import Search, read_search
-from kfkd.tuning_scores import chosen_objective
+from kfkd.searches.checks import check_settings, earlier_facts, space_facts
+from kfkd.searches.plan import Plan, tuner_called, usual_trials
+from kfkd.searches.results import Search, read_search
+from kfkd.searches.scores import chosen_objective
+from kfkd.searches.spaces import Space, search_space
 
 _OWN = ("name", "callbacks", "seed", "out", "quiet")
 _ENTRYS = ("subsets", "batch_size", "learning_rate", "validation", "copies", "split_seed")
@@ -77,7 +77,7 @@ def tune(
             they can be measured, else "all".
         space: a function of `keras_tuner.HyperParameters` that returns settings of `kfkd.train`,
             such as {"learning_rate": hp.Float(…), "options": {…}}; None = the entry's, see
-            `kfkd.search_spaces`.
+            `kfkd.searches.spaces`.
         seed: of split, initialisation, order, augmentation and tuner, the same in all trials.
         subsets: as for `kfkd.train`.
         precision: as for `kfkd.train`.
@@ -161,7 +161,7 @@ def _named(data: Any, faces: FaceSet) -> str | None:
 def _searched(plan: Plan, faces: FaceSet, named: str | None, quiet: bool) -> Search:
     from keras_tuner import HyperParameters
 
-    from kfkd.tuning_engine import Engine, role
+    from kfkd.searches.engine import Engine, role
 
     hp = HyperParameters()
     drawn = plan.drawn(hp)

@@ -144,13 +144,13 @@ def heavy_jobs() -> dict[str, Callable[..., Any]]:
     import kfkd
     import kfkd.comparing
     import kfkd.fitting
-    import kfkd.fold_work
+    import kfkd.folds.work
+    import kfkd.searches.deaths
+    import kfkd.searches.engine
+    import kfkd.searches.results
+    import kfkd.searches.trials
     import kfkd.trainer
     import kfkd.training
-    import kfkd.tuning_deaths
-    import kfkd.tuning_engine
-    import kfkd.tuning_results
-    import kfkd.tuning_trials
     from kfkd.pipelines.synthetic import synthetic_faces
     from kfkd.registry import entries
 
@@ -158,9 +158,9 @@ def heavy_jobs() -> dict[str, Callable[..., Any]]:
     conftest.register_tiny_zoo()
     faces = synthetic_faces(60, seed=1)
     kfkd.trainer.draw_run = lambda *arguments: None
-    kfkd.tuning_results.save_figure = lambda *arguments: None
+    kfkd.searches.results.save_figure = lambda *arguments: None
     # Elsewhere the system does not say that memory was never full, and two deaths are enough.
-    kfkd.tuning_deaths.memory_kills = lambda: "none"
+    kfkd.searches.deaths.memory_kills = lambda: "none"
     asked = {"quiet": True, "epochs": 3}
 
     def train(folder: Path, **settings: Any) -> None:
@@ -172,7 +172,7 @@ def heavy_jobs() -> dict[str, Callable[..., Any]]:
 
     def tune(folder: Path, imagined: bool = True, **settings: Any) -> list[Any]:
         if imagined:
-            kfkd.tuning_trials.train = imagined_training(folder)
+            kfkd.searches.trials.train = imagined_training(folder)
         given = {**asked, "space": space, "subsets": "dense", **settings}
         found = kfkd.tune("tiny", faces, out=folder / "search", **given)
         rows = [[r["trial"], r["status"], r["score"], r["values"]] for r in found.trials]
@@ -180,8 +180,8 @@ def heavy_jobs() -> dict[str, Callable[..., Any]]:
 
     def folds(folder: Path, imagined: bool = True, **settings: Any) -> list[Any]:
         if imagined:
-            kfkd.fold_work.train = imagined_fold(faces)
-            kfkd.fold_work._finished = lambda folder: (folder / "made").exists()
+            kfkd.folds.work.train = imagined_fold(faces)
+            kfkd.folds.work._finished = lambda folder: (folder / "made").exists()
         given = {**asked, "k": 2, "subsets": "all", **settings}
         found = kfkd.cross_validate("tiny", faces, out=folder / "cv", **given)
         rows = [[r["fold"], r["created"], r["scores"]] for r in found.models["tiny"]["folds"]]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kfkd.cross_validation import CrossValidation
 from kfkd.files import write_json
-from kfkd.fold_scores import FoldScorer
+from kfkd.folds.cross_validation import CrossValidation
+from kfkd.folds.scores import FoldScorer
 from kfkd.pipelines.splits import group_shares
 from kfkd.skeletons import KAGGLE_15
 from kfkd.submissions.out_of_fold import OutOfFold

@@ -11,8 +11,8 @@ from PIL import Image
 
 import kfkd
 from kfkd.analysing import Analysis
-from kfkd.analysis_bins import face_properties, quarters, sharpness
-from kfkd.analysis_measures import tail_of
+from kfkd.analysis.bins import face_properties, quarters, sharpness
+from kfkd.analysis.measures import tail_of
 from kfkd.cli import main
 from kfkd.errors import DataError, KfkdError, RunError
 from kfkd.pipelines.synthetic import synthetic_faces
@@ -285,7 +285,7 @@ def test_the_tail_of_one_bad_image():
 
 def test_the_command(run, faces, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
-    monkeypatch.setattr("kfkd.analysis_rows.as_faces", lambda *given, **settings: faces)
+    monkeypatch.setattr("kfkd.analysis.rows.as_faces", lambda *given, **settings: faces)
     asked = ["analyse", str(run.folder), "--data", "x", "--out", str(tmp_path / "a"), "--quiet"]
     assert main([*asked, "--worst", "3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import kfkd
-from kfkd.audit_geometry import duplicate_findings, geometry_findings
 from kfkd.auditing import FILES, audit
+from kfkd.audits.geometry import duplicate_findings, geometry_findings
 from kfkd.cli import main
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet

@@ -209,7 +209,7 @@ def test_per_image_code_keeps_the_size():
 def test_bench_augment_measures_everything(faces, tiny_zoo):
     from importlib.util import find_spec
 
-    from kfkd.bench_augment import bench_augment
+    from kfkd.bench.augment import bench_augment
 
     small = {"rounds": 2, "steps": 2, "faces": faces, "quiet": True}
     found = bench_augment("tiny", ["none", "flip(p=0.5), noise(9)"], **small)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import kfkd
-from kfkd.bench_box import bench_box, box_table
-from kfkd.bench_boxes import bench_boxes, boxes_table
+from kfkd.bench.box import bench_box, box_table
+from kfkd.bench.boxes import bench_boxes, boxes_table
 from kfkd.errors import KfkdError, RunError
-from kfkd.landmark_recording import landmark_table, measured_landmarks, record_landmarks
+from kfkd.landmarks.recording import landmark_table, measured_landmarks, record_landmarks
 from kfkd.pipelines.synthetic import synthetic_faces
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kfkd
-from kfkd.analysis_rows import together
+from kfkd.analysis.rows import together
 from kfkd.calibrating import fit_calibration
 from kfkd.calibration import Calibration, Level, calibration_from
 from kfkd.cli import main

@@ -13,9 +13,9 @@ from kfkd.augment.mixes import MISTAKES, STUDY
 from kfkd.catalogue import packaged
 from kfkd.cli import main, parser
 from kfkd.comparing import FILES, compare
-from kfkd.comparison import against_control, compared
-from kfkd.comparison_pictures import comparison_picture
-from kfkd.comparison_plan import Plan, mix_folder, mix_texts, seed_numbers
+from kfkd.comparisons.pictures import comparison_picture
+from kfkd.comparisons.plan import Plan, mix_folder, mix_texts, seed_numbers
+from kfkd.comparisons.significance import against_control, compared
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run

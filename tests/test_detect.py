@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import kfkd
-from kfkd.bench_crops import bench_crops
-from kfkd.bench_detect import figures_table
+from kfkd.bench.crops import bench_crops
+from kfkd.bench.detect import figures_table
 from kfkd.cli import main
 from kfkd.crops import CropRule, rule_from
 from kfkd.detecting_video import detect_video
@@ -362,7 +362,7 @@ def test_a_crop_rule_is_measured_into_a_table(faces, tmp_path, monkeypatch):
     def seeing(name):
         return Detector(name, lambda images: [[(58, 68, 70, 80)] for _ in images])
 
-    monkeypatch.setattr("kfkd.bench_crops.detector", seeing)
+    monkeypatch.setattr("kfkd.bench.crops.detector", seeing)
     table = tmp_path / "rules.json"
     table.write_text('{"other": {}}')
     made = bench_crops(faces, ["mtcnn", "haar"], table, quiet=True)

@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import pytest
 
-from kfkd.cluster import Machines
-from kfkd.devices import Devices, check_devices, devices_for
 from kfkd.errors import KfkdError
-from kfkd.joining import join, machines_asked
+from kfkd.machines.cluster import Machines
+from kfkd.machines.devices import Devices, check_devices, devices_for
+from kfkd.machines.joining import join, machines_asked
 from kfkd.pipelines.sharing import filled_batches, unlabelled
 from kfkd.pipelines.synthetic import write_kaggle_folder
 from kfkd.runs import load_run
@@ -309,7 +309,7 @@ def test_one_machine_tells_itself():
 
 def test_last_words_are_said_where_python_cannot():
     script = (
-        "import os, sys; from kfkd.last_words import last_words\n"
+        "import os, sys; from kfkd.machines.last_words import last_words\n"
         "with last_words('so long'):\n    {}"
     )
     for manner, said in (("os.abort()", True), ("pass", False), ("sys.exit(3)", False)):

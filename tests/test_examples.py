@@ -37,7 +37,7 @@ def test_readme_names_what_exists():
     if not readme.is_file():
         pytest.skip("README.md is not beside an installed copy")
     from kfkd.cli import parser
-    from kfkd.landmark_recording import best_landmarks, landmark_table
+    from kfkd.landmarks.recording import best_landmarks, landmark_table
     from kfkd.recording import block, results_table
 
     text = readme.read_text(encoding="utf-8")

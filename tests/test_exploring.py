@@ -9,7 +9,7 @@ import pytest
 
 from kfkd.duplicates import disagreement, duplicate_groups
 from kfkd.errors import KfkdError
-from kfkd.exploration_pictures import random_faces
+from kfkd.exploration.pictures import random_faces
 from kfkd.exploring import FILES, explore
 from kfkd.faces import FaceSet, image_groups
 from kfkd.outliers import outliers
@@ -284,7 +284,7 @@ def test_other_skeletons_have_no_kaggle_names(tmp_path):
 
 
 def test_built_in_faces_and_bare_images_are_explored_as_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr("kfkd.exploration_pictures.exploration_pictures", few_pictures)
+    monkeypatch.setattr("kfkd.exploration.pictures.exploration_pictures", few_pictures)
     monkeypatch.setattr("kfkd.pipelines.sources.SYNTHETIC_TRAIN", 12)
     found = explore("synthetic", tmp_path / "made", quiet=True)
     assert (found.summary["data"]["origin"], found.summary["rows"]["total"]) == ("synthetic", 12)
@@ -303,7 +303,7 @@ def few_pictures(faces, *_):
 
 
 def test_progress_is_told_on_standard_error_only_when_it_takes_long(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("kfkd.exploration_pictures.exploration_pictures", few_pictures)
+    monkeypatch.setattr("kfkd.exploration.pictures.exploration_pictures", few_pictures)
     for patience, quiet, told in ((1e9, False, False), (-1, False, True), (-1, True, False)):
         monkeypatch.setattr("kfkd.exploring._PATIENCE", patience)
         explore(faces_of(4), tmp_path, quiet)

@@ -10,8 +10,8 @@ from kfkd.cli import main
 from kfkd.codecs import Coordinates, Heatmap, Integral
 from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, RunError, UnknownName
-from kfkd.exported_views import zoom_weights
 from kfkd.exporting import furthest
+from kfkd.exports.views import zoom_weights
 from kfkd.gaussians import DECODERS
 from kfkd.pipelines.exported_models import (
     litert_predictor,
@@ -85,7 +85,7 @@ def images():
 
 def whole(run, source="full"):
     """What a run is as one Keras model, nothing converted."""
-    from kfkd.exported_graph import exported_model
+    from kfkd.exports.graph import exported_model
 
     model = exported_model(run, source)
     return lambda images: np.asarray(model(images)["keypoints"])
@@ -245,7 +245,7 @@ def test_what_an_export_leaves_is_the_model_and_its_facts(exported):
 
 
 def test_a_run_in_mixed_precision_is_exported_in_float32(make, images, tmp_path, capsys):
-    from kfkd.exported_graph import is_mixed
+    from kfkd.exports.graph import is_mixed
     from kfkd.fitting import precision
 
     def build():
@@ -262,7 +262,7 @@ def test_a_run_in_mixed_precision_is_exported_in_float32(make, images, tmp_path,
 
 
 def test_views_can_be_left_out(pyramid, images):
-    from kfkd.exported_graph import run_in_float32
+    from kfkd.exports.graph import run_in_float32
 
     plain = run_in_float32(pyramid, views=False)
     near(whole(plain)(images), plain.predict(images))
@@ -278,7 +278,7 @@ def no_converter(monkeypatch):
     """Formats whose converter writes nothing and whose runtime answers with zeros."""
     from dataclasses import replace
 
-    from kfkd.export_formats import FORMATS
+    from kfkd.exports.formats import FORMATS
 
     def write(model, signature, path):
         (path / "model.pb" if path.is_dir() else path).write_bytes(b"model")
@@ -340,7 +340,7 @@ def test_wrong_wishes_are_told(tiny_run, pyramid, tmp_path, monkeypatch):
     refuse(tiny_run, "knows no label sources", source="full")
     refuse(pyramid, "did you mean four_point", UnknownName, source="fourpoint")
     refuse(tmp_path, "is not a run", RunError)
-    monkeypatch.setattr("kfkd.export_formats.find_spec", lambda name: None)
+    monkeypatch.setattr("kfkd.exports.formats.find_spec", lambda name: None)
     refuse(tiny_run, "pip install tf2onnx onnx onnxruntime", to="onnx", out=tmp_path / "a.onnx")
     monkeypatch.setattr("keras.config.backend", lambda: "jax")
     refuse(tiny_run, r"wants KERAS_BACKEND=tensorflow\. Received: jax")
@@ -375,13 +375,13 @@ def test_the_command_names_the_file_after_the_run(
 
 
 def test_the_benchmark_compares_with_keras(zeros_allowed, pyramid, monkeypatch, capsys):
-    monkeypatch.setattr("kfkd.bench_export.one_thread", lambda: True)
+    monkeypatch.setattr("kfkd.bench.export.one_thread", lambda: True)
     command = ["bench", "export", str(pyramid.folder), "--formats", "litert", "--rounds", "1"]
     assert main([*command, "--quiet", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found["rows"]) == ["keras", "litert"]
     assert found["rows"]["keras"]["times_faster"] == 1
     assert (found["views"], found["threads"], found["lacking"]) == (2, 1, {})
-    monkeypatch.setattr("kfkd.bench_export.one_thread", lambda: False)
+    monkeypatch.setattr("kfkd.bench.export.one_thread", lambda: False)
     assert main(command) == 2
     assert "fresh Python process" in capsys.readouterr().err

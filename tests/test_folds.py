@@ -9,11 +9,11 @@ import pytest
 
 import kfkd
 from kfkd.cli import main, parser
-from kfkd.cross_validation import load_cross_validation
 from kfkd.errors import DataError, KfkdError, RunError, UnknownName
-from kfkd.fold_plan import Plan
-from kfkd.fold_scores import FoldScorer
 from kfkd.folding import cross_validate
+from kfkd.folds.cross_validation import load_cross_validation
+from kfkd.folds.plan import Plan
+from kfkd.folds.scores import FoldScorer
 from kfkd.metrics import kaggle_rmse, mean_face
 from kfkd.parts import parts
 from kfkd.pipelines.splits import fold_split, folds, grouped_split

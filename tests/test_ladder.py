@@ -12,8 +12,8 @@ from kfkd import registry
 from kfkd.cli import main
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.evaluation import validation_faces
-from kfkd.ladder_changes import changes_of
 from kfkd.laddering import Ladder, read_ladder
+from kfkd.ladders.changes import changes_of
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import Run, load_run
 from kfkd.views import Views

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from kfkd.ced import auc, ced, failure_rate, landmark_scores
 from kfkd.errors import KfkdError
-from kfkd.landmark_curves import ced_curve
+from kfkd.landmarks.curves import ced_curve
 from kfkd.nme import (
     box_sizes,
     eye_distances,

@@ -11,7 +11,7 @@ import pytest
 import kfkd
 from kfkd.cli import main
 from kfkd.evaluation import mean_faces, score_faces
-from kfkd.landmark_scores import score_landmarks
+from kfkd.landmarks.scores import score_landmarks
 from kfkd.nme import eye_distances
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.trainer import FILES

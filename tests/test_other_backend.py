@@ -149,7 +149,7 @@ def test_a_training_goes_on_under_its_own_backend_alone(tmp_path, tiny_zoo, monk
 
 
 def test_bench_train_gives_ratios_first(tiny_zoo):
-    from kfkd.bench_train import bench_train
+    from kfkd.bench.train import bench_train
 
     figures = bench_train(
         "tiny", batch_size=4, augment="flip(p=0.5)", rounds=1, steps=2, quiet=True

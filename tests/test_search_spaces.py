@@ -8,11 +8,11 @@ from keras_tuner import HyperParameters
 import kfkd
 from kfkd.catalogue import subset_outputs
 from kfkd.registry import entries, entry
-from kfkd.search_spaces import builder_options, search_space
+from kfkd.searches.checks import check_settings, space_facts
+from kfkd.searches.plan import Plan
+from kfkd.searches.spaces import builder_options, search_space
+from kfkd.searches.text import space_text
 from kfkd.settings import chosen_mix
-from kfkd.tuning_checks import check_settings, space_facts
-from kfkd.tuning_plan import Plan
-from kfkd.tuning_text import space_text
 
 pytestmark = pytest.mark.usefixtures("keras_ready")
 

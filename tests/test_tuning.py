@@ -22,13 +22,13 @@ from kfkd.locks import locked
 from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run
+from kfkd.searches.oracles import FAILURES, grid_size
+from kfkd.searches.pictures import trials_picture
+from kfkd.searches.plan import FILES, Plan, tuner_called
+from kfkd.searches.scores import chosen_objective, score_of
+from kfkd.searches.trials import BadTrial, Trials, Watcher, reason
 from kfkd.skeletons import IBUG_68
 from kfkd.tuning import tune
-from kfkd.tuning_oracles import FAILURES, grid_size
-from kfkd.tuning_pictures import trials_picture
-from kfkd.tuning_plan import FILES, Plan, tuner_called
-from kfkd.tuning_scores import chosen_objective, score_of
-from kfkd.tuning_trials import BadTrial, Trials, Watcher, reason
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -105,10 +105,10 @@ def imagined(monkeypatch):
         scores = {"model": {"all": score}, "mean_face": {"all": 4.0}}
         return SimpleNamespace(folder=out, metrics=scores)
 
-    monkeypatch.setattr("kfkd.tuning_trials.train", train)
-    monkeypatch.setattr("kfkd.tuning_trials._forget_models", lambda: None)
-    monkeypatch.setattr("kfkd.tuning_results.save_figure", lambda *arguments: None)
-    monkeypatch.setattr("kfkd.tuning_pictures.trials_picture", lambda *arguments: None)
+    monkeypatch.setattr("kfkd.searches.trials.train", train)
+    monkeypatch.setattr("kfkd.searches.trials._forget_models", lambda: None)
+    monkeypatch.setattr("kfkd.searches.results.save_figure", lambda *arguments: None)
+    monkeypatch.setattr("kfkd.searches.pictures.trials_picture", lambda *arguments: None)
     return SimpleNamespace(calls=calls, kills=kills)
 
 
@@ -246,9 +246,9 @@ def test_a_folder_of_something_else_is_left_alone(faces, tmp_path):
 def test_a_search_that_is_under_way_is_refused_but_to_its_workers(
     faces, imagined, tmp_path, monkeypatch, role
 ):
-    monkeypatch.setattr("kfkd.tuning_engine.role", lambda: role)
+    monkeypatch.setattr("kfkd.searches.engine.role", lambda: role)
     monkeypatch.setattr(
-        "kfkd.tuning_engine.Engine", lambda *arguments: SimpleNamespace(search=list)
+        "kfkd.searches.engine.Engine", lambda *arguments: SimpleNamespace(search=list)
     )
     with locked(tmp_path / "search"):
         if role == "worker":
@@ -278,7 +278,7 @@ def test_what_is_no_trials_fault_ends_the_search_and_blames_none(
 
     asked = {**ASKED, "trials": 2, "out": tmp_path / "search"}
     with monkeypatch.context() as patch:
-        patch.setattr("kfkd.tuning_trials.train", train)
+        patch.setattr("kfkd.searches.trials.train", train)
         with pytest.raises(KfkdError, match=raised):
             tune("tiny", faces, **asked)
     rows = json.loads((tmp_path / "search" / "results.json").read_text())["trials"]
@@ -308,8 +308,8 @@ def test_failures_in_a_row_end_the_search_with_the_first_reason(
         calls.append(settings)
         raise MemoryError(f"number {len(calls)}")
 
-    monkeypatch.setattr("kfkd.tuning_trials.train", train)
-    monkeypatch.setattr("kfkd.tuning_trials._forget_models", lambda: None)
+    monkeypatch.setattr("kfkd.searches.trials.train", train)
+    monkeypatch.setattr("kfkd.searches.trials._forget_models", lambda: None)
     asked = {**ASKED, "trials": 20, "out": tmp_path / "search", "space": None}
     with pytest.raises(RunError, match=rf"{FAILURES} trials in a row .* out of memory .*number 1"):
         tune("simple_cnn", faces, **asked)
@@ -356,7 +356,7 @@ def test_a_trial_that_kills_the_process_twice_is_passed_over(
     faces, imagined, tmp_path, monkeypatch, left, fails
 ):
     """A system that lacks memory kills without a word: only a file tells, and maybe a counter."""
-    monkeypatch.setattr("kfkd.tuning_deaths.memory_kills", lambda: "now")
+    monkeypatch.setattr("kfkd.searches.deaths.memory_kills", lambda: "now")
     trials, hp = Trials(plan_of(tmp_path), faces, True), HyperParameters()
     space(hp)
     attempt = tmp_path / "search" / "trial_7" / "attempt.json"
@@ -480,7 +480,7 @@ def test_an_entrys_space_is_fixed_where_the_caller_says_so(faces, imagined, tmp_
 
 
 def test_own_models_are_searched_by_their_options(own_zoo_entry):
-    from kfkd.search_spaces import search_space
+    from kfkd.searches.spaces import search_space
 
     hp = HyperParameters()
     drawn = search_space(own_zoo_entry)(hp)
@@ -568,7 +568,7 @@ def test_tuners_by_either_name():
 
 def test_command_line(done, monkeypatch, capsys, tmp_path):
     asked = {}
-    monkeypatch.setattr("kfkd.tuning_command.verb", lambda *a, **k: asked.update(k) or done)
+    monkeypatch.setattr("kfkd.searches.command.verb", lambda *a, **k: asked.update(k) or done)
     words = ["tune", "lenet5", "--tuner", "hyperband", "--out", str(tmp_path), "--epochs", "9"]
     assert main([*words, "--fix", "batch_size=64", "units=60", "augment=none"]) == 0
     assert capsys.readouterr().out == done.table().rstrip() + "\n"
@@ -583,7 +583,7 @@ def test_command_line(done, monkeypatch, capsys, tmp_path):
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kfkd.tuning_command.verb", interrupt)
+    monkeypatch.setattr("kfkd.searches.command.verb", interrupt)
     assert main(words) == 130
     assert "run the same command again to go on" in capsys.readouterr().err
 

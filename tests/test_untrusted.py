@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 
 import kfkd
 from kfkd.cli import main
-from kfkd.cross_validation import load_cross_validation
 from kfkd.datasets import unpack
 from kfkd.errors import DataError, KfkdError, RunError
 from kfkd.evaluation import own_data
-from kfkd.export_facts import export_facts
+from kfkd.exports.facts import export_facts
 from kfkd.files import read_json, write_json
+from kfkd.folds.cross_validation import load_cross_validation
 from kfkd.laddering import ladder, read_ladder
 from kfkd.model_card import model_card
 from kfkd.models.backbones import fill
@@ -699,8 +699,8 @@ def test_folders_name_no_runs_outside_of_them(fabricated, root, trained, safely)
 
 
 def test_trials_lie_in_their_search(root):
-    from kfkd.tuning_plan import Plan
-    from kfkd.tuning_results import read_search
+    from kfkd.searches.plan import Plan
+    from kfkd.searches.results import read_search
 
     plan = Plan(root / "stranger", "tiny", "random", 1, 1, 3, 0, {}, dict, False)
     for number in ("../../here", "/etc", "a/../../../here"):
@@ -715,7 +715,7 @@ def test_trials_lie_in_their_search(root):
 
 @pytest.fixture
 def try_results(hostile, fabricated, safely, root, trained, faces):
-    from kfkd.comparison_plan import earlier_rows
+    from kfkd.comparisons.plan import earlier_rows
 
     made, folder = fabricated.Faces(30), root / "stranger" / "folds"
     fabricated.write_folds(folder, [made.member("tiny", made.noise(1))])

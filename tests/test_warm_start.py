@@ -7,7 +7,7 @@ import pytest
 
 import kfkd
 from kfkd.errors import KfkdError, RunError
-from kfkd.ladder_changes import changes_of
+from kfkd.ladders.changes import changes_of
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.teaching import taught
 

@@ -1,0 +1,1 @@
+"""What `kfkd.analysing` is made of."""

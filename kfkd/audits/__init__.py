@@ -1,0 +1,1 @@
+"""What `kfkd.auditing` is made of."""

@@ -1,0 +1,1 @@
+"""Benchmarks: speed as ratios, a module each."""

@@ -1,0 +1,146 @@
+"""How fast a run's exported models answer one face, beside Keras."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from kfkd.data import built_in_images
+from kfkd.determinism import one_thread
+from kfkd.errors import KfkdError
+from kfkd.exporting import export, size_of
+from kfkd.exports.formats import FORMATS, export_format
+from kfkd.exports.graph import is_mixed, run_in_float32
+from kfkd.machine import machine
+from kfkd.pipelines.exported_models import Predictor
+from kfkd.progress import say
+from kfkd.runs import Run, finished_run
+from kfkd.text import table
+
+_WARM = 10
+
+
+def bench_export(
+    run: Run | str | Path,
+    formats: Sequence[str] | None = None,
+    *,
+    views: bool = True,
+    rounds: int = 7,
+    calls: int = 30,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Times one face at a time on one core: `run.predict`, and each exported model in its runtime.
+
+    All do the same: pre-processing, every model and view of the run, and decoding. They take turns,
+    and the ratio is the median of paired ratios of processor times, which a busy machine hardly
+    spoils: with one thread they are the clock's, where nothing else runs.
+
+    Args:
+        run: a finished run or its folder.
+        formats: of `kfkd.export`; None = all that can be made here.
+        views: whether test-time views count.
+        rounds: how often they take turns.
+        calls: faces of a turn.
+        quiet: no progress.
+
+    Returns:
+        "model", "views", "threads", "cpu", "keras_precision", and "rows": by way, "keras" first,
+        "ms" of a face, "processor_ms", "times_faster" than Keras, and "megabytes"; and "lacking",
+        by format, how to install what it wants.
+
+    Raises:
+        KfkdError: when a number makes no sense, or TensorFlow is at work already on all cores.
+        RunError: when the run is unfinished or cannot be exported.
+    """
+    if min(rounds, calls) < 1:
+        raise KfkdError(f"rounds and calls want to be 1 at least. Received: {rounds}, {calls}")
+    if not one_thread():
+        raise KfkdError("TensorFlow is at work on all cores; measure in a fresh Python process")
+    run = finished_run(run)
+    lacking = {name: made.lacking for name, made in FORMATS.items() if made.lacking}
+    chosen = [name for name in FORMATS if name not in lacking] if formats is None else formats
+    kept = run if views else run_in_float32(run, views=False)
+    with TemporaryDirectory(prefix="kfkd-bench-") as folder:
+        paths = {name: _exported(run, name, Path(folder), views, quiet) for name in chosen}
+        ways: dict[str, Predictor] = {"keras": kept.predict}
+        ways |= {name: export_format(name).predictor(path, 1) for name, path in paths.items()}
+        sizes = {name: round(size_of(path) / 1e6, 2) for name, path in paths.items()}
+        image = built_in_images(1, kept.model(kept.subsets[0]).input_shape[1:])
+        times = _turns(ways, image, rounds, calls, quiet)
+    mixed = any(is_mixed(kept.model(subset)) for subset in kept.subsets)
+    return {
+        "model": run.name,
+        "views": max(len(kept.views(subset)) for subset in kept.subsets),
+        "threads": 1,
+        "cpu": machine()["cpu"],
+        "keras_precision": run.record["settings"].get("precision") if mixed else "float32",
+        "rows": _rows(times, sizes),
+        "lacking": {} if formats else lacking,
+    }
+
+
+def _exported(run: Run, name: str, folder: Path, views: bool, quiet: bool) -> Path:
+    path = folder / f"model{FORMATS[name].suffix}"
+    return export(run, name, path, views=views, quiet=quiet)
+
+
+def _turns(
+    ways: Mapping[str, Predictor], image: np.ndarray, rounds: int, calls: int, quiet: bool
+) -> dict[str, list[tuple[float, float]]]:
+    """Milliseconds of a face in each round, medians of its calls: of the clock, the processor."""
+    for predict in ways.values():
+        for _ in range(_WARM):
+            predict(image)
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for number in range(1, rounds + 1):
+        for name, predict in ways.items():
+            both = np.median([_call(predict, image) for _ in range(calls)], axis=0)
+            times[name].append((float(both[0]), float(both[1])))
+        told = ", ".join(f"{name} {taken[-1][0]:.2f} ms" for name, taken in times.items())
+        say(f"round {number}: {told}", quiet)
+    return times
+
+
+def _call(predict: Predictor, image: np.ndarray) -> tuple[float, float]:
+    clock, processor = time.perf_counter(), time.process_time()
+    predict(image)
+    return 1000 * (time.perf_counter() - clock), 1000 * (time.process_time() - processor)
+
+
+def _rows(
+    times: Mapping[str, list[tuple[float, float]]], sizes: Mapping[str, float]
+) -> dict[str, Any]:
+    def faster(name: str) -> float:
+        pairs = zip(times["keras"], times[name], strict=True)
+        return round(median(keras[1] / own[1] for keras, own in pairs), 2)
+
+    return {
+        name: {
+            "ms": round(median(clock for clock, _ in taken), 3),
+            "processor_ms": round(median(processor for _, processor in taken), 3),
+            "times_faster": faster(name),
+            "megabytes": sizes.get(name),
+        }
+        for name, taken in times.items()
+    }
+
+
+def bench_export_table(figures: Mapping[str, Any]) -> str:
+    """What `bench_export` found as text."""
+    header = ("way", "ms a face", "processor ms", "times faster than Keras", "MB")
+    keys = ("ms", "processor_ms", "times_faster")
+    rows = [
+        (name, *(f"{row[key]:.2f}" for key in keys), row["megabytes"] or "—")
+        for name, row in figures["rows"].items()
+    ]
+    views = figures["views"]
+    told = f"{figures['model']}, {views} view{'s' * (views > 1)} of a face, one core of "
+    told += f"{figures['cpu']}; Keras computes in {figures['keras_precision']}"
+    lacking = [f"{name} lacks: {command}" for name, command in figures["lacking"].items()]
+    return "\n".join([told, table(header, rows), *lacking])

@@ -1,0 +1,1 @@
+"""What `kfkd.comparing` is made of."""

@@ -1,0 +1,1 @@
+"""What `kfkd.exploring` is made of."""

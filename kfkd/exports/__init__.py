@@ -1,0 +1,1 @@
+"""What `kfkd.exporting` is made of."""

@@ -1,0 +1,138 @@
+"""All of a run as one Keras model: images in, every keypoint in pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from kfkd.by_source import join_sources
+from kfkd.codecs import Codec
+from kfkd.exports.views import mean_points, seen_images
+from kfkd.runs import Run, load_model
+from kfkd.views import Views
+
+INPUT, OUTPUT = "images", "keypoints"
+"""Names of what an exported model takes and gives."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one subset's model takes part with.
+
+    Args:
+        codec: what its outputs mean.
+        views: how it looks at images.
+        mirror: for each of its points the one it becomes in a mirror image; None = none.
+    """
+
+    codec: Codec
+    views: Views
+    mirror: tuple[int, ...] | None
+
+
+class ExportedModel(keras.Model):
+    """uint8 images (n, h, w, c) → {"keypoints": float32 (n, k, 2)} in pixels, NaN = unknown.
+
+    Args:
+        models: a model a subset.
+        parts: what belongs to each.
+        places: for each keypoint where it stands among all points of the models, one after the
+            other; the number after the last = no model gives it.
+    """
+
+    def __init__(self, models: list[keras.Model], parts: list[Part], places: np.ndarray) -> None:
+        super().__init__(name="kfkd", dtype="float32")
+        self.models, self.parts = models, parts
+        self.places = places
+
+    def call(self, images: Any) -> dict[str, Any]:
+        """Keypoints of images."""
+        ops, pixels = keras.ops, keras.ops.cast(images, "float32")
+        points = [self._points(*one, pixels) for one in zip(self.models, self.parts, strict=True)]
+        known = sum(found.shape[1] for found in points)
+        if known in self.places:
+            points.append(points[0][:, :1] * np.float32(np.nan))
+        every = points[0] if len(points) == 1 else ops.concatenate(points, axis=1)
+        if np.array_equal(self.places, np.arange(known)):
+            return {OUTPUT: every}
+        return {OUTPUT: ops.take(every, self.places, axis=1)}
+
+    def _points(self, model: keras.Model, part: Part, pixels: Any) -> Any:
+        seen = seen_images(pixels, part.views, part.mirror is not None)
+        found = part.codec.decode(model(seen, training=False))
+        return mean_points(found, part.views, part.mirror, tuple(pixels.shape[1:3]))
+
+
+def exported_model(run: Run, source: str) -> ExportedModel:
+    """A run's models, codecs and views as one model.
+
+    Args:
+        run: of `run_in_float32`.
+        source: as which label source models answer that know both.
+    """
+    models = [_with_plain_numbers(run.model(subset)) for subset in run.subsets]
+    parts = [Part(run.codec(s), run.views(s), run.mirror(s)) for s in run.subsets]
+    made = ExportedModel(models, parts, _places(run, source))
+    made(np.zeros((1, *models[0].input_shape[1:]), np.uint8))
+    return made
+
+
+def _with_plain_numbers(model: keras.Model) -> keras.Model:
+    """A model whose normalisation holds arrays: tensors would become inputs of an ONNX file."""
+    for layer in _all_layers(model):
+        if isinstance(layer, keras.layers.Normalization):
+            for name in ("mean", "variance"):
+                held = keras.ops.convert_to_numpy(getattr(layer, name))
+                setattr(layer, name, held.astype(np.float32))
+    return model
+
+
+def _places(run: Run, source: str) -> np.ndarray:
+    counts = [len(run.points(subset)) for subset in run.subsets]
+    places, first = np.full(len(run.skeleton), sum(counts), np.int32), 0
+    for subset, count in zip(run.subsets, counts, strict=True):
+        own = np.arange(first, first + count)
+        if run.by_source(subset):
+            own = join_sources(own[None, :, None], source)[0, :, 0]
+        places[list(run.skeleton.subset(subset))] = own
+        first += count
+    return places
+
+
+def run_in_float32(run: Run, views: bool = True) -> Run:
+    """The same run with models that compute in float32, which is what the runtimes know.
+
+    Args:
+        run: any.
+        views: False = every image is looked at once, as it is.
+    """
+    record = deepcopy(run.record)
+    if not views:
+        for facts in record["subsets"].values():
+            facts.pop("views", None)
+    return Run(run.folder, record, {subset: _in_float32(run, subset) for subset in run.subsets})
+
+
+def is_mixed(model: keras.Model) -> bool:
+    """Whether a layer of the model computes in other numbers than float32."""
+    return any(layer.compute_dtype != "float32" for layer in _all_layers(model))
+
+
+def _in_float32(run: Run, subset: str) -> keras.Model:
+    if not is_mixed(run.model(subset)):
+        return run.model(subset)
+    model = load_model(run.folder / f"{subset}.keras")  # another copy: the run's stays as it is
+    for layer in _all_layers(model):
+        layer.dtype_policy = keras.DTypePolicy("float32")
+    return model
+
+
+def _all_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
+    yield layer
+    for inner in getattr(layer, "layers", ()):
+        yield from _all_layers(inner)

@@ -1,0 +1,1 @@
+"""What `kfkd.folding` is made of."""

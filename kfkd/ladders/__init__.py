@@ -1,0 +1,1 @@
+"""What `kfkd.laddering` is made of."""

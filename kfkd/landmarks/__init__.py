@@ -1,0 +1,1 @@
+"""Measured scores of runs on photos, and their pictures."""

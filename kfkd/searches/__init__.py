@@ -1,0 +1,1 @@
+"""What `kfkd.tuning` is made of."""
