@@ -10,14 +10,14 @@ from typing import Any
 from kfkd.analysis.bins import face_properties, quarters
 from kfkd.analysis.measures import Errors, by_keypoint, errors_of, percentiles_of, tail_of
 from kfkd.analysis.rows import Predicted, predicted_rows
-from kfkd.calibration import Calibration
-from kfkd.doubts import DoubtScores, fit_to_run, score_doubt
+from kfkd.doubts.calibration import Calibration
+from kfkd.doubts.scoring import DoubtScores, fit_to_run, score_doubt
 from kfkd.errors import KfkdError, RunError
 from kfkd.evaluation import Scores, score_faces
-from kfkd.files import write_json, write_text
 from kfkd.nme import point_distances
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run, save_record
+from kfkd.storage.files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Analysis:
         percentiles: of the absolute error of a coordinate: (model, mean face per source).
         doubt: the model's own doubt against its error; None where it has none.
         calibration: what that doubt is worth, fitted on these very faces, as
-            `kfkd.calibration.calibration_from` takes it.
+            `kfkd.doubts.calibration.calibration_from` takes it.
         files: what was written.
     """
 

@@ -15,13 +15,13 @@ from kfkd.audits.findings import RULES, Finding, suspects_table
 from kfkd.audits.geometry import duplicate_findings, geometry_findings, unusual_findings
 from kfkd.audits.residuals import moved_findings, residual_findings, swapped_findings
 from kfkd.data import as_faces
+from kfkd.ensembles.members import out_of_folds
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
-from kfkd.files import replacing, write_json
 from kfkd.folds.cross_validation import CrossValidation, load_cross_validation
-from kfkd.members import out_of_folds
 from kfkd.progress import say
 from kfkd.row_numbers import Named, named_rows
+from kfkd.storage.files import replacing, write_json
 from kfkd.submissions.broken import fault
 from kfkd.submissions.out_of_fold import OutOfFold
 from kfkd.text import table
@@ -226,8 +226,8 @@ def _save(found: Audit, faces: FaceSet, predicted: np.ndarray | None, sheet: int
     if not lines:
         (found.out / FILES[2]).unlink(missing_ok=True)
         return
-    from kfkd.figures import save_figure
-    from kfkd.sheets import face_sheet
+    from kfkd.drawing.figures import save_figure
+    from kfkd.drawing.sheets import face_sheet
 
     rows = [line["position"] for line in lines]
     picked = faces[rows]

@@ -133,8 +133,13 @@ def draw_mix(
         >>> draw_mix("light", synthetic_faces(9), tempfile.mkdtemp(), **few).files
         ('mix.png', 'transforms.png')
     """
-    from kfkd.augmenting_pictures import draws_sheet, lost_points, shown_rows, transforms_sheet
-    from kfkd.figures import save_figure
+    from kfkd.drawing.augmenting_pictures import (
+        draws_sheet,
+        lost_points,
+        shown_rows,
+        transforms_sheet,
+    )
+    from kfkd.drawing.figures import save_figure
 
     chosen = mix(what)
     _check(faces=(faces, 1, _MOST), draws=(draws, 1, _MOST), seed=(seed, 0, 2**31 - 1))

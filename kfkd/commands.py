@@ -10,8 +10,8 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from kfkd.determinism import find_devices
 from kfkd.errors import KfkdError
+from kfkd.learning.determinism import find_devices
 from kfkd.machines.joining import is_first, machines_asked
 from kfkd.progress import say
 from kfkd.registry import entry
@@ -31,8 +31,8 @@ def models(options: Namespace) -> None:
     from kfkd.catalogue import list_models, models_table
 
     if options.measure_costs:
-        from kfkd.files import write_json
         from kfkd.models.costs import measure_costs
+        from kfkd.storage.files import write_json
 
         write_json(options.measure_costs, measure_costs())
         return
@@ -85,7 +85,7 @@ def _machines(options: Namespace) -> Any:
 
 def _other_settings(options: Namespace, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The settings after --set."""
-    from kfkd.key_values import key_values
+    from kfkd.learning.key_values import key_values
 
     other = key_values(options.name, options.set or (), "--set")
     for key in other:
@@ -95,7 +95,7 @@ def _other_settings(options: Namespace, flags: Mapping[str, Any]) -> dict[str, A
 
 
 def _fine_tuning(options: Namespace) -> dict[str, Any]:
-    from kfkd.fine_tuning import fine_tuning
+    from kfkd.learning.fine_tuning import fine_tuning
 
     if options.fine_tune is None:
         if (options.head_epochs, options.fine_tune_rate) != (None, None):

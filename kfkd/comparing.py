@@ -13,18 +13,18 @@ from kfkd.comparisons.pictures import comparison_picture
 from kfkd.comparisons.plan import Plan, earlier_rows, mix_text, mix_texts, seed_numbers
 from kfkd.comparisons.significance import METRICS, Comparison, compared
 from kfkd.data import as_faces
-from kfkd.determinism import one_op_at_a_time
+from kfkd.drawing.figures import save_figure
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
-from kfkd.figures import save_figure
-from kfkd.files import write_json, write_text
-from kfkd.locks import locked
+from kfkd.learning.determinism import one_op_at_a_time
+from kfkd.learning.settings import changed_recipe
 from kfkd.machine import versions
 from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import duration, say
 from kfkd.registry import Recipe, entry
 from kfkd.runs import Run, load_run
-from kfkd.settings import changed_recipe
+from kfkd.storage.files import write_json, write_text
+from kfkd.storage.locks import locked
 from kfkd.training import train
 
 FILES = ("table.md", "results.json", "comparison.png")

@@ -8,12 +8,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from kfkd import unpacking
-from kfkd.downloading import download
 from kfkd.errors import KfkdError, UnknownName
-from kfkd.files import whole_folder
 from kfkd.kaggle_download import download_kaggle
 from kfkd.progress import say
+from kfkd.storage import unpacking
+from kfkd.storage.downloading import download
+from kfkd.storage.files import whole_folder
 from kfkd.text import table
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from kfkd.detections import PhotoFaces, write_found
+from kfkd.drawing.photo_pictures import draw_faces, save_picture
 from kfkd.errors import DataError, KfkdError
 from kfkd.finding import KeypointFinder, Which
-from kfkd.photo_pictures import draw_faces, save_picture
 from kfkd.pipelines.detectors import Detects
 from kfkd.pipelines.detectors import detector as detector_of
 from kfkd.pipelines.photo_reading import DRAWN, Source, chunks, photo_sources, read_photos

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from kfkd.detections import DetectedFace, face_rows, header
+from kfkd.drawing.photo_pictures import draw_faces
 from kfkd.errors import DataError
-from kfkd.files import replacing
 from kfkd.finding import KeypointFinder, Which
-from kfkd.photo_pictures import draw_faces
 from kfkd.pipelines.detectors import Detects
 from kfkd.pipelines.detectors import detector as detector_of
 from kfkd.pipelines.photos import read_photo
 from kfkd.pipelines.video import VideoWriter, open_video, video_writer
 from kfkd.progress import Ticker, say
 from kfkd.runs import Run, finished_run
+from kfkd.storage.files import replacing
 
 
 @dataclass(frozen=True)

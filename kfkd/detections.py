@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kfkd.crops import Box
-from kfkd.files import replacing, write_json
+from kfkd.storage.files import replacing, write_json
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from kfkd.blending import leave_out
+from kfkd.ensembles.blending import leave_out
+from kfkd.ensembles.members import out_of_folds
 from kfkd.errors import KfkdError
-from kfkd.files import write_json, write_text
 from kfkd.folds.cross_validation import CrossValidation
 from kfkd.folds.scores import FoldScorer, scores_table
-from kfkd.members import out_of_folds
 from kfkd.progress import Ticker, say
 from kfkd.row_numbers import named_rows
+from kfkd.storage.files import write_json, write_text
 from kfkd.submissions.broken import fault
 from kfkd.submissions.fitted_files import save_ensemble
 from kfkd.submissions.fitting import Ensemble, fit_ensemble, nested

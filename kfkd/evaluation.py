@@ -17,7 +17,7 @@ from kfkd.metrics import image_errors, kaggle_rmse, mean_face, rmse
 from kfkd.pipelines.source_text import photo_source
 from kfkd.pipelines.splits import held_out_rows
 from kfkd.runs import Run, finished_run
-from kfkd.safe_reading import is_device
+from kfkd.storage.safe_reading import is_device
 from kfkd.text import table
 
 

@@ -18,7 +18,6 @@ from kfkd.duplicates import DuplicateGroup, disagreement, duplicate_groups
 from kfkd.errors import KfkdError
 from kfkd.exploration.text import as_markdown, as_text
 from kfkd.faces import FaceSet
-from kfkd.files import write_json, write_text
 from kfkd.outliers import outliers
 from kfkd.statistics import (
     column_statistics,
@@ -27,6 +26,7 @@ from kfkd.statistics import (
     pixel_statistics,
     row_statistics,
 )
+from kfkd.storage.files import write_json, write_text
 
 FILES = (
     *("columns.csv", "duplicates.csv", "outliers.csv", "summary.json", "summary.md"),
@@ -173,8 +173,8 @@ def _draw(
     out: Path,
     tell: Callable[[str], None],
 ) -> list[str]:
+    from kfkd.drawing.figures import save_figure
     from kfkd.exploration.pictures import exploration_pictures
-    from kfkd.figures import save_figure
 
     pictures = exploration_pictures(faces, groups, findings)
     for name, draw in pictures.items():

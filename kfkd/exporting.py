@@ -13,11 +13,11 @@ import numpy as np
 from kfkd.data import as_faces, built_in_images
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.exports.formats import Format, convert, export_format
-from kfkd.files import replacing, whole_folder, write_json
 from kfkd.heatmaps import Heatmap
 from kfkd.lazy import keras
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run
+from kfkd.storage.files import replacing, whole_folder, write_json
 
 NEAR = 1e-3
 """How far an exported model's keypoints may lie from Keras' own, in pixels."""

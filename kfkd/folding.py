@@ -10,9 +10,9 @@ from kfkd.comparisons.plan import seed_numbers
 from kfkd.folds.cross_validation import CrossValidation
 from kfkd.folds.plan import Plan, check_plan
 from kfkd.folds.work import FoldWork
-from kfkd.locks import locked
 from kfkd.progress import say
 from kfkd.row_numbers import named_rows
+from kfkd.storage.locks import locked
 
 
 def cross_validate(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError
-from kfkd.files import whole_folder
 from kfkd.progress import say
+from kfkd.storage.files import whole_folder
 
 COMPETITION = "facial-keypoints-detection"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, RunError, UnknownName
-from kfkd.files import read_json, write_json, write_text
-from kfkd.kinds import check_plain
 from kfkd.progress import say
 from kfkd.runs import Run, load_run
+from kfkd.storage.files import read_json, write_json, write_text
+from kfkd.storage.kinds import check_plain
 
 KIND = "ladder"
 _NUMBERS = ("params", "gflops", "minutes", "seed")

@@ -11,9 +11,9 @@ import numpy as np
 
 from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, RunError
-from kfkd.files import replacing, whole_folder, write_json, write_text
 from kfkd.registry import entry
-from kfkd.stored_arrays import read_arrays
+from kfkd.storage.files import replacing, whole_folder, write_json, write_text
+from kfkd.storage.stored_arrays import read_arrays
 
 if TYPE_CHECKING:
     from keras import Model

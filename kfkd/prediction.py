@@ -11,9 +11,9 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
-from kfkd.files import replacing
 from kfkd.runs import Run, finished_run
 from kfkd.skeletons import Skeleton
+from kfkd.storage.files import replacing
 
 
 def predict(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError
-from kfkd.files import read_json
+from kfkd.storage.files import read_json
 from kfkd.text import table
 
 FOLDER = Path(__file__).parent / "weights"

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, RunError
-from kfkd.files import read_json, write_json, write_text
-from kfkd.fine_tuning import fine_tuning_flags
-from kfkd.key_values import key_value_words
+from kfkd.learning.fine_tuning import fine_tuning_flags
+from kfkd.learning.key_values import key_value_words
+from kfkd.learning.settings import published_recipe
 from kfkd.pipelines.photo_sources import KINDS
 from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
 from kfkd.runs import Run, finished_run
 from kfkd.searches.spaces import builder_options
-from kfkd.settings import published_recipe
+from kfkd.storage.files import read_json, write_json, write_text
 
 _ALWAYS = ("epochs", "batch_size", "learning_rate", "validation")
 _WHERE_OTHER = ("loss", "early_stopping")

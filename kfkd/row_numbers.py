@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kfkd.errors import DataError, KfkdError
-from kfkd.safe_reading import read_bytes
+from kfkd.storage.safe_reading import read_bytes
 from kfkd.submissions.reading import read_columns, whole_numbers
 
 MAP_COLUMNS = ("row", "kaggle_row")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kfkd.kinds import MAYBE, NONE, NUMBER, Numbers, Rows
+from kfkd.storage.kinds import MAYBE, NONE, NUMBER, Numbers, Rows
 
 WANTED: Mapping[str, tuple[str, ...]] = {
     "": ("model", "status", "skeleton", "settings", "data", "split", "subsets"),

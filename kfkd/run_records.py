@@ -7,9 +7,9 @@ from typing import Any
 
 from kfkd.codecs import codec_from
 from kfkd.errors import KfkdError, RunError
-from kfkd.kinds import ASKED, MAYBE, check_kinds, check_plain
 from kfkd.run_kinds import KINDS, PHASE, PLATEAU, SUBSET, WANTED, WANTED_FINISHED
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
+from kfkd.storage.kinds import ASKED, MAYBE, check_kinds, check_plain
 from kfkd.views import views_from
 
 MOST_SIDE = 4096

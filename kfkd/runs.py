@@ -13,16 +13,16 @@ import numpy as np
 
 from kfkd.answering import answers
 from kfkd.by_source import KAGGLE_BY_SOURCE, join_sources
-from kfkd.calibration import Calibration, calibration_from
 from kfkd.codecs import Codec, codec_from
 from kfkd.crops import CropRule, rule_from
+from kfkd.doubts.calibration import Calibration, calibration_from
 from kfkd.errors import KfkdError, RunError
-from kfkd.files import read_json, replacing, write_json
 from kfkd.packing import packed_model
 from kfkd.pretrained import pretrained_folder
 from kfkd.run_records import check_record
-from kfkd.safe_reading import read_bytes
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
+from kfkd.storage.files import read_json, replacing, write_json
+from kfkd.storage.safe_reading import read_bytes
 from kfkd.views import Views, views_from
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class Run:
             source: as there.
 
         Returns:
-            float32 (n, k) in (0, 1), see `kfkd.calibration`; NaN where the run cannot tell.
+            float32 (n, k) in (0, 1), see `kfkd.doubts.calibration`; NaN where the run cannot tell.
         """
         known = self.calibration
         nothing = np.full(np.shape(doubt), np.nan, np.float32)

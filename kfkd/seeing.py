@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.drawing.feature_pictures import maps_figure
+from kfkd.drawing.figures import save_figure
+from kfkd.drawing.filter_pictures import kernel_figure
 from kfkd.errors import RunError
-from kfkd.feature_pictures import maps_figure
-from kfkd.figures import save_figure
-from kfkd.filter_pictures import kernel_figure
 from kfkd.model_layers import (
     first_convolution,
     layer_outputs,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kfkd.blending import Blend, blend
 from kfkd.data import as_faces
+from kfkd.ensembles.blending import Blend, blend
+from kfkd.ensembles.members import members_of
 from kfkd.errors import DataError, KfkdError
 from kfkd.faces import FaceSet
 from kfkd.machine import versions
-from kfkd.members import members_of
 from kfkd.progress import Ticker, say
 from kfkd.runs import Run
 from kfkd.submissions.fitted_files import save_ensemble

@@ -13,7 +13,7 @@ import numpy as np
 
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
-from kfkd.safe_reading import read_bytes
+from kfkd.storage.safe_reading import read_bytes
 
 COLUMNS = ("row", "drop", "data")
 """Columns of an audit's table that say what to leave out: id, "all" or keypoints, fingerprint."""

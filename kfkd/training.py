@@ -12,13 +12,14 @@ import numpy as np
 
 from kfkd.augment import Mix
 from kfkd.data import as_faces
-from kfkd.determinism import one_op_at_a_time
 from kfkd.errors import KfkdError, RunError, WriteError
 from kfkd.evaluation import own_data
 from kfkd.faces import FaceSet
-from kfkd.files import make_folder
 from kfkd.lazy import keras
-from kfkd.locks import locked
+from kfkd.learning.determinism import one_op_at_a_time
+from kfkd.learning.saved_settings import saved_arguments
+from kfkd.learning.settings import Settings, changed_recipe, check, chosen_mix
+from kfkd.learning.trainer import Trainer, tidy
 from kfkd.machine import machine, versions
 from kfkd.machines.cluster import Machines
 from kfkd.machines.devices import check_devices, devices_for
@@ -26,11 +27,10 @@ from kfkd.machines.joining import join
 from kfkd.progress import say
 from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, load_run, save_record
-from kfkd.saved_settings import saved_arguments
-from kfkd.settings import Settings, changed_recipe, check, chosen_mix
 from kfkd.skeletons import SKELETONS, Skeleton
+from kfkd.storage.files import make_folder
+from kfkd.storage.locks import locked
 from kfkd.suspects import suspects_from
-from kfkd.trainer import Trainer, tidy
 
 if TYPE_CHECKING:
     from keras.callbacks import Callback
@@ -104,7 +104,7 @@ def train(
             "pyramid" for those that come with the package; a last layer for other keypoints begins
             at random. Held-out images that it has learned are refused.
         teachers: finished runs whose answers are learned where a label is missing, see
-            `kfkd.teaching`: with `suspects`, in the place of dropped labels too.
+            `kfkd.learning.teaching`: with `suspects`, in the place of dropped labels too.
         teacher_share: how much of the labels that are there comes from the teachers, 0 to 1.
         drop_incomplete: leave out training rows that miss a label of the subset, as the study did;
             otherwise missing labels are masked and no row is lost.

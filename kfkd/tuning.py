@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.data import as_faces
-from kfkd.determinism import one_op_at_a_time
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
-from kfkd.locks import locked
+from kfkd.learning.determinism import one_op_at_a_time
 from kfkd.machine import versions
 from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import say
@@ -25,6 +24,7 @@ from kfkd.searches.plan import Plan, tuner_called, usual_trials
 from kfkd.searches.results import Search, read_search
 from kfkd.searches.scores import chosen_objective
 from kfkd.searches.spaces import Space, search_space
+from kfkd.storage.locks import locked
 
 _OWN = ("name", "callbacks", "seed", "out", "quiet")
 _ENTRYS = ("subsets", "batch_size", "learning_rate", "validation", "copies", "split_seed")

@@ -12,7 +12,7 @@ import numpy as np
 from kfkd.errors import DataError, KfkdError, WeightsError
 from kfkd.lazy import keras
 from kfkd.models.weight_files import check_weights
-from kfkd.stored_arrays import read_arrays
+from kfkd.storage.stored_arrays import read_arrays
 
 if TYPE_CHECKING:
     from keras import Model

@@ -13,7 +13,7 @@ from typing import Any
 from kfkd.errors import DataError, KfkdError, WeightsError
 from kfkd.lazy import keras
 from kfkd.models.hub_graph import computation
-from kfkd.unpacking import unpack
+from kfkd.storage.unpacking import unpack
 
 GRAPH = "saved_model.pb"
 

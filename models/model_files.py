@@ -19,8 +19,8 @@ from kfkd.errors import DataError, KfkdError
 from kfkd.lazy import keras
 from kfkd.models.model_sizes import check_size
 from kfkd.models.weight_files import WEIGHTS, stored_numbers
-from kfkd.safe_reading import json_from
-from kfkd.unpacking import BROKEN, refuse_bomb
+from kfkd.storage.safe_reading import json_from
+from kfkd.storage.unpacking import BROKEN, refuse_bomb
 
 if TYPE_CHECKING:
     from keras import Model

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.errors import DataError, WeightsError
-from kfkd.safe_reading import json_from
-from kfkd.stored_arrays import read_arrays
+from kfkd.storage.safe_reading import json_from
+from kfkd.storage.stored_arrays import read_arrays
 
 if TYPE_CHECKING:
     from keras import Model

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 from kfkd.errors import DataError
-from kfkd.unpacking import BROKEN, refuse_bomb
+from kfkd.storage.unpacking import BROKEN, refuse_bomb
 
 WEIGHTS = "model.weights.h5"
 """What a `.keras` file calls its weights."""

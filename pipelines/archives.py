@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from kfkd.errors import DataError, KfkdError
-from kfkd.unpacking import BROKEN, refuse_bomb
+from kfkd.storage.unpacking import BROKEN, refuse_bomb
 
 SINGLE_ZIP = "facial-keypoints-detection.zip"
 

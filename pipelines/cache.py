@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from kfkd.errors import DataError, KfkdError, WriteError
-from kfkd.files import bytes_of, file_digest, replacing, write_json
-from kfkd.locks import LOCK, in_turn
+from kfkd.storage.files import bytes_of, file_digest, replacing, write_json
+from kfkd.storage.locks import LOCK, in_turn
 
 Arrays = dict[str, np.ndarray]
 

@@ -13,8 +13,8 @@ import numpy as np
 from kfkd.crops import CropRule, Face, rule_from
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
-from kfkd.files import read_json
 from kfkd.pipelines.detectors import Detector
+from kfkd.storage.files import read_json
 
 _TABLE = Path(__file__).with_name("crop_rules.json")
 _LIKE = {"synthetic": "kaggle", "own": "kaggle"}

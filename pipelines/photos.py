@@ -12,7 +12,7 @@ import numpy as np
 
 from kfkd.errors import DataError
 from kfkd.pipelines.photo_pixels import eight_bits, rgb_of_array
-from kfkd.safe_reading import is_device
+from kfkd.storage.safe_reading import is_device
 
 if TYPE_CHECKING:
     from PIL.Image import Image

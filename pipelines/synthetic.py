@@ -16,11 +16,11 @@ import numpy as np
 
 from kfkd.errors import KfkdError
 from kfkd.faces import SOURCES, FaceSet, image_groups
-from kfkd.files import replacing, write_json, write_text
 from kfkd.pipelines.drawing import SIZE, Drawn, draw_face
 from kfkd.pipelines.kaggle import IdTable
 from kfkd.progress import say
 from kfkd.skeletons import KAGGLE_15
+from kfkd.storage.files import replacing, write_json, write_text
 
 MARKER = "synthetic.json"
 """The file that says that a folder in Kaggle's layout holds built-in faces."""

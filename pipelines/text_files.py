@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kfkd.errors import DataError
-from kfkd.safe_reading import read_bytes
+from kfkd.storage.safe_reading import read_bytes
 
 
 def find_files(path: str | Path, pattern: str, what: str) -> list[Path]:

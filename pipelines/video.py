@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from kfkd.errors import DataError, WriteError
-from kfkd.files import replacing
 from kfkd.lazy import cv2
+from kfkd.storage.files import replacing
 
 _USUAL_RATE = 25.0
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from kfkd.errors import KfkdError
-from kfkd.files import replacing
-from kfkd.stored_arrays import read_arrays
-from kfkd.stored_arrays import told as json_of
+from kfkd.storage.files import replacing
+from kfkd.storage.stored_arrays import read_arrays
+from kfkd.storage.stored_arrays import told as json_of
 from kfkd.submissions.boosting import Boosted, fit_boosting
 from kfkd.submissions.fitting import Cell, Ensemble
 from kfkd.submissions.panel import Panel

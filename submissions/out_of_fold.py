@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from kfkd.errors import KfkdError, RunError
-from kfkd.files import bytes_of, replacing
 from kfkd.skeletons import Skeleton, skeleton_from
-from kfkd.stored_arrays import read_arrays
-from kfkd.stored_arrays import told as json_of
+from kfkd.storage.files import bytes_of, replacing
+from kfkd.storage.stored_arrays import read_arrays
+from kfkd.storage.stored_arrays import told as json_of
 
 _ROWS = ("ids", "source", "group", "fold")
 _KINDS = {"source": "U", "truth": "f", "predicted": "f"}

@@ -13,8 +13,8 @@ import numpy as np
 
 from kfkd.errors import DataError
 from kfkd.pipelines.csv_fields import refuse_repeats
-from kfkd.safe_reading import read_bytes
-from kfkd.unpacking import BROKEN, refuse_bomb
+from kfkd.storage.safe_reading import read_bytes
+from kfkd.storage.unpacking import BROKEN, refuse_bomb
 
 HEADER = ("RowId", "Location")
 """Columns of a submission."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.errors import DataError, KfkdError
-from kfkd.files import replacing, write_json
 from kfkd.pipelines.csv_fields import refuse_repeats
 from kfkd.skeletons import KAGGLE_15
+from kfkd.storage.files import replacing, write_json
 from kfkd.submissions.reading import (
     HEADER,
     read_columns,

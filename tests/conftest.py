@@ -74,7 +74,7 @@ def imagenet_weights() -> Path:
 @pytest.fixture(scope="session")
 def keras_ready() -> None:
     """For tests that run TensorFlow: it takes this setting only before its first operation."""
-    from kfkd.determinism import one_op_at_a_time
+    from kfkd.learning.determinism import one_op_at_a_time
 
     assert one_op_at_a_time(), "an earlier test ran TensorFlow without asking for keras_ready"
 

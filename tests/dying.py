@@ -109,9 +109,9 @@ def light_jobs() -> dict[str, Callable[..., Any]]:
     """Cache, submission, folder."""
     import numpy as np
 
-    from kfkd.files import whole_folder, write_json, write_text
     from kfkd.pipelines import cache, sources
     from kfkd.pipelines.synthetic import synthetic_id_table
+    from kfkd.storage.files import whole_folder, write_json, write_text
     from kfkd.submissions.writer import write_submission
 
     cache._RACY_NS = -1  # as if files were old enough for the cache's index
@@ -143,13 +143,13 @@ def heavy_jobs() -> dict[str, Callable[..., Any]]:
 
     import kfkd
     import kfkd.comparing
-    import kfkd.fitting
     import kfkd.folds.work
+    import kfkd.learning.fitting
+    import kfkd.learning.trainer
     import kfkd.searches.deaths
     import kfkd.searches.engine
     import kfkd.searches.results
     import kfkd.searches.trials
-    import kfkd.trainer
     import kfkd.training
     from kfkd.pipelines.synthetic import synthetic_faces
     from kfkd.registry import entries
@@ -157,7 +157,7 @@ def heavy_jobs() -> dict[str, Callable[..., Any]]:
     entries()
     conftest.register_tiny_zoo()
     faces = synthetic_faces(60, seed=1)
-    kfkd.trainer.draw_run = lambda *arguments: None
+    kfkd.learning.trainer.draw_run = lambda *arguments: None
     kfkd.searches.results.save_figure = lambda *arguments: None
     # Elsewhere the system does not say that memory was never full, and two deaths are enough.
     kfkd.searches.deaths.memory_kills = lambda: "none"

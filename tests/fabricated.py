@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kfkd.files import write_json
 from kfkd.folds.cross_validation import CrossValidation
 from kfkd.folds.scores import FoldScorer
 from kfkd.pipelines.splits import group_shares
 from kfkd.skeletons import KAGGLE_15
+from kfkd.storage.files import write_json
 from kfkd.submissions.out_of_fold import OutOfFold
 
 DENSE = list(KAGGLE_15.subset("dense"))

@@ -1,8 +1,12 @@
-"""The study's four TF-Hub modules, rebuilt under TF-Slim's names with random or given weights."""
+"""The study's four TF-Hub modules, rebuilt under TF-Slim's names with random or given weights.
+
+`python tests/slim_modules.py mobilenet_v2_050_96 WEIGHTS.npz FOLDER` writes one as a SavedModel.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from math import prod
 
 import numpy as np
@@ -216,3 +220,8 @@ def cached_module(cache, name, given=None):
     """Saves a module where TF-Hub would have put it after downloading; returns the folder."""
     folder = cache / hashlib.sha1(HANDLE.format(name).encode()).hexdigest()
     return folder if folder.is_dir() else save_module(Module(name, given), folder)
+
+
+if __name__ == "__main__":
+    with np.load(sys.argv[2], allow_pickle=False) as stored:
+        save_module(Module(sys.argv[1], dict(stored)), sys.argv[3])

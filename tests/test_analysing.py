@@ -35,7 +35,7 @@ def trained(tiny_zoo, tmp_path_factory, faces):
 
     def make(name, data=faces, **settings):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+            patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
             given = {"subsets": ["all"], "epochs": 1, "out": home / name, "quiet": True}
             return kfkd.train("tiny", data, **{**given, **settings})
 

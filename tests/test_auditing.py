@@ -242,11 +242,11 @@ def test_tables_that_do_not_fit_are_refused(faces, tmp_path, text, message):
 def test_a_training_leaves_suspects_out_of_what_it_learns_only(
     tiny_zoo, faces, found, tmp_path, monkeypatch
 ):
-    from kfkd import fitting
+    from kfkd.learning import fitting
 
     jobs, real = [], fitting.fit
     monkeypatch.setattr(fitting, "fit", lambda job: jobs.append(job) or real(job))
-    monkeypatch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+    monkeypatch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
     settings = {"subsets": "all", "epochs": 1, "split_seed": 4, "quiet": True}
     settings["out"] = tmp_path / "run"
     run = kfkd.train("tiny", faces, suspects=found.out / "audit.csv", **settings)

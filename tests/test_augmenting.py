@@ -9,8 +9,8 @@ import pytest
 
 import kfkd
 from kfkd.augment import MIXES, mix
-from kfkd.augmenting_pictures import shown_rows
 from kfkd.cli import main
+from kfkd.drawing.augmenting_pictures import shown_rows
 from kfkd.errors import KfkdError
 from kfkd.pipelines.per_image_augment import PerImage
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder

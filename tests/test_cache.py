@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kfkd import load_faces, locks
+from kfkd import load_faces
 from kfkd.errors import DataError
 from kfkd.pipelines import cache, sources
 from kfkd.pipelines.synthetic import write_kaggle_folder
+from kfkd.storage import locks
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 
 import kfkd
 from kfkd.analysis.rows import together
-from kfkd.calibrating import fit_calibration
-from kfkd.calibration import Calibration, Level, calibration_from
 from kfkd.cli import main
 from kfkd.crops import CropRule
-from kfkd.doubts import rank_correlation, score_doubt
+from kfkd.doubts.calibrating import fit_calibration
+from kfkd.doubts.calibration import Calibration, Level, calibration_from
+from kfkd.doubts.scoring import rank_correlation, score_doubt
 from kfkd.errors import KfkdError, RunError
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.runs import load_run
@@ -193,7 +193,7 @@ def faces():
 def run(tiny_zoo, tmp_path_factory, faces):
     """A run whose doubt is how far an image and its mirror disagree."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
         folder = tmp_path_factory.mktemp("runs") / "sure"
         settings = {"subsets": ["all"], "epochs": 2, "validation": 0.5, "views": Views(flip=True)}
         made = kfkd.train("tiny", faces, out=folder, quiet=True, **settings)

@@ -28,7 +28,7 @@ ASKED = {"mixes": ["none", TEXT], "seeds": 2, "subsets": "dense", "epochs": 1, "
 def calm(tiny_zoo):
     """Drawing each run takes longer than its training; and under pytest stderr is no command's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
         yield
 

@@ -18,9 +18,9 @@ import kfkd
 from kfkd import datasets
 from kfkd.cli import main
 from kfkd.datasets import unpack
-from kfkd.downloading import download
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.pipelines.photo_sources import KINDS
+from kfkd.storage.downloading import download
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

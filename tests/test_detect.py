@@ -15,8 +15,8 @@ from kfkd.bench.detect import figures_table
 from kfkd.cli import main
 from kfkd.crops import CropRule, rule_from
 from kfkd.detecting_video import detect_video
+from kfkd.drawing.photo_pictures import draw_faces
 from kfkd.errors import DataError, KfkdError, RunError
-from kfkd.photo_pictures import draw_faces
 from kfkd.pipelines.detectors import Detector
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import Run

@@ -31,7 +31,7 @@ def needs(package):
 
 ZOO = """
 import json, os, signal, sys
-import kfkd, kfkd.trainer
+import kfkd, kfkd.learning.trainer
 from kfkd.registry import Recipe, entries, register
 
 entries()
@@ -48,7 +48,7 @@ def even(outputs, input_shape=(96, 96, 1)):
 # Not Adam, which makes steps out of gradients that are nothing but rounding.
 mean = {"ema": 0.9, "optimizer": "sgd", "weight_decay": 0.01, "loss": "rmse"}
 register(recipe=Recipe(learning_rate=0.01, batch_size=18, epochs=2, validation=0.2, **mean))(even)
-kfkd.trainer.draw_run = lambda *arguments: None
+kfkd.learning.trainer.draw_run = lambda *arguments: None
 """
 
 ONE_AND_ALL = """
@@ -84,16 +84,16 @@ else:
 """
 
 COMMAND = """
-import kfkd.fitting
+import kfkd.learning.fitting
 from kfkd.cli import main
 
-class Dying(kfkd.fitting.EpochLog):
+class Dying(kfkd.learning.fitting.EpochLog):
     def on_train_batch_begin(self, batch, logs=None):
         if (self.epoch, batch) == (1, 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[1] == "dies":
-    kfkd.fitting.EpochLog = Dying
+    kfkd.learning.fitting.EpochLog = Dying
 sys.exit(main(sys.argv[2:]))
 """
 

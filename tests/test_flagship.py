@@ -12,8 +12,8 @@ import kfkd
 from kfkd.by_source import FOUR_POINT, KAGGLE_BY_SOURCE, join_sources, split_sources
 from kfkd.codecs import Integral, codec_from
 from kfkd.errors import DataError, KfkdError, RunError, UnknownName
+from kfkd.learning.optimizing import optimizer_for
 from kfkd.losses import LOSSES, loss_called, masked_huber
-from kfkd.optimizing import optimizer_for
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import Recipe
 from kfkd.runs import load_run
@@ -338,7 +338,7 @@ def test_a_training_killed_after_its_last_epoch_still_gets_its_mean_weights(
         raise _Stop
 
     with monkeypatch.context() as patch, pytest.raises(_Stop):
-        patch.setattr("kfkd.trainer._save_model", stop)
+        patch.setattr("kfkd.learning.trainer._save_model", stop)
         kfkd.train("pyramid", faces, epochs=2, out=folder, **SETTINGS)
     resumed = kfkd.train("pyramid", faces, epochs=2, out=folder, **SETTINGS)
     for ours, theirs in zip(

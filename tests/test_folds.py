@@ -14,15 +14,15 @@ from kfkd.folding import cross_validate
 from kfkd.folds.cross_validation import load_cross_validation
 from kfkd.folds.plan import Plan
 from kfkd.folds.scores import FoldScorer
+from kfkd.learning.parts import parts
+from kfkd.learning.settings import Settings
 from kfkd.metrics import kaggle_rmse, mean_face
-from kfkd.parts import parts
 from kfkd.pipelines.splits import fold_split, folds, grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.recording import training_command
 from kfkd.registry import Plateau, Recipe, register
 from kfkd.row_numbers import Named, named_rows
 from kfkd.runs import load_run
-from kfkd.settings import Settings
 from kfkd.submissions.out_of_fold import read_out_of_fold
 
 BOTH = ["near", "near_too"]
@@ -47,7 +47,7 @@ def calm(tiny_zoo):
     register(recipe=replace(own, restore_best=True, early_stopping=2))(near)
     register(name="near_too", recipe=own)(near)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
         yield
 
@@ -65,7 +65,7 @@ def done(faces, tmp_path_factory):
     """A cross-validation of two models, and the groups that each training learned from."""
     seen, out = {}, tmp_path_factory.mktemp("done") / "cv"
     with pytest.MonkeyPatch.context() as patch:
-        from kfkd import fitting
+        from kfkd.learning import fitting
 
         real = fitting.fit
 
@@ -241,7 +241,7 @@ def test_other_data_folds_or_settings_are_refused(done, faces):
 
 
 def test_a_stopped_one_goes_on_from_its_last_epoch_to_the_same_result(done, faces, tmp_path):
-    from kfkd.fitting import EpochLog
+    from kfkd.learning.fitting import EpochLog
 
     real, epochs = EpochLog.on_epoch_end, []
 

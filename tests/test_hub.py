@@ -12,15 +12,15 @@ import pytest
 import kfkd
 from kfkd.cli import main
 from kfkd.errors import DataError, KfkdError, RunError, WeightsError
-from kfkd.fine_tuning import fine_tuning, fine_tuning_flags
-from kfkd.fitting import _freeze
+from kfkd.learning.fine_tuning import fine_tuning, fine_tuning_flags
+from kfkd.learning.fitting import _freeze
+from kfkd.learning.trainer import _save_model
 from kfkd.models.hub_layer import hub_backbone
 from kfkd.models.hub_modules import cached_folder
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.recording import training_command
 from kfkd.registry import Phase, entry
 from kfkd.runs import load_model, load_run
-from kfkd.trainer import _save_model
 from kfkd.training import resume
 
 pytestmark = pytest.mark.usefixtures("keras_ready")
@@ -430,7 +430,7 @@ def interrupt_in(batch):
 
 
 def test_two_phases_survive_being_killed(module, faces, tmp_path, monkeypatch):
-    monkeypatch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+    monkeypatch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
     alone = trained(tmp_path / "alone", faces, module)
     rates = [row["learning_rate"] for row in alone.history()["dense"]]
     assert rates == pytest.approx([1e-3, 1e-4, 1e-4])
@@ -450,7 +450,7 @@ def test_two_phases_survive_being_killed(module, faces, tmp_path, monkeypatch):
 
 
 def test_fine_tuning_on_the_command_line(module, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+    monkeypatch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
     data, run = write_kaggle_folder(tmp_path / "kaggle", train=40, test=2), tmp_path / "run"
     asked = ["train", "mobilenet_v2_050", "--data", str(data), "--subsets", "dense", "--quiet"]
     asked += ["--epochs", "2", "--weights", str(module)]

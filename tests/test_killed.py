@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kfkd.locks import LOCK
 from kfkd.pipelines.synthetic import write_kaggle_folder
+from kfkd.storage.locks import LOCK
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
 

@@ -28,7 +28,7 @@ def faces():
 def runs(tiny_zoo, faces, tmp_path_factory):
     home = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
         given = {"subsets": ["all"], "quiet": True}
         settings = {"epochs": 2, "views": Views(flip=True), "precision": "mixed_bfloat16"}
         settings |= {"early_stopping": None, "loss": "huber(2)"}

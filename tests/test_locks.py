@@ -11,16 +11,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from kfkd import files, leftovers, locks
 from kfkd.errors import InUse, RunError
-from kfkd.locks import LOCK, in_turn, locked
+from kfkd.storage import files, leftovers, locks
+from kfkd.storage.locks import LOCK, in_turn, locked
 
 HOLDER = """
 import sys, time
 from contextlib import suppress
 from pathlib import Path
-from kfkd.files import replacing, whole_folder
-from kfkd.locks import locked
+from kfkd.storage.files import replacing, whole_folder
+from kfkd.storage.locks import locked
 with locked(sys.argv[1]), replacing(Path(sys.argv[1], "a.csv")) as file:
     with whole_folder(Path(sys.argv[1], "b")) as folder:
         file.write_text("half"), Path(folder, "c").write_text("half")

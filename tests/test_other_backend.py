@@ -127,7 +127,7 @@ def test_one_batch_comes_again_and_again(keras_ready):
 
 def test_a_training_goes_on_under_its_own_backend_alone(tmp_path, tiny_zoo, monkeypatch):
     import kfkd
-    from kfkd.files import read_json, write_json
+    from kfkd.storage.files import read_json, write_json
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -21,7 +21,7 @@ def faces():
 @pytest.fixture(scope="module")
 def run(tiny_zoo, faces, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
         folder = tmp_path_factory.mktemp("runs") / "tiny"
         return kfkd.train("tiny", faces, epochs=2, out=folder, quiet=True)
 

@@ -7,10 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from kfkd.errors import KfkdError
-from kfkd.faces import FaceSet, image_groups
-from kfkd.figures import DPI
-from kfkd.pictures import (
+from kfkd.drawing.figures import DPI
+from kfkd.drawing.pictures import (
     best_sheet,
     face_sheet,
     keypoint_error_bars,
@@ -19,6 +17,8 @@ from kfkd.pictures import (
     save_figure,
     worst_sheet,
 )
+from kfkd.errors import KfkdError
+from kfkd.faces import FaceSet, image_groups
 from kfkd.skeletons import KAGGLE_15
 
 
@@ -54,13 +54,13 @@ BLUE, RED = (0x2F, 0x7B, 0xFF), (0xE8, 0x20, 0x2A)
 
 
 def test_importing_pictures_loads_no_matplotlib():
-    code = "import sys, kfkd.pictures; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, kfkd.drawing.pictures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_drawing_leaves_pyplot_alone(tmp_path):
     code = (
-        "import sys, numpy as np; from kfkd.pictures import face_sheet, save_figure;"
+        "import sys, numpy as np; from kfkd.drawing.pictures import face_sheet, save_figure;"
         "save_figure(face_sheet(np.zeros((2, 8, 8, 1), np.uint8)), sys.argv[1]);"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )

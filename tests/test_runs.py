@@ -31,7 +31,7 @@ def faces():
 def trained(tiny_zoo, faces, tmp_path_factory):
     """A finished run; tests that change a run take `run`, a copy."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.run_pictures.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.drawing.run_pictures.draw_run", lambda *arguments: None)
         folder = tmp_path_factory.mktemp("runs") / "run"
         return kfkd.train("tiny", faces, epochs=1, out=folder, quiet=True)
 

@@ -7,12 +7,12 @@ from keras_tuner import HyperParameters
 
 import kfkd
 from kfkd.catalogue import subset_outputs
+from kfkd.learning.settings import chosen_mix
 from kfkd.registry import entries, entry
 from kfkd.searches.checks import check_settings, space_facts
 from kfkd.searches.plan import Plan
 from kfkd.searches.spaces import builder_options, search_space
 from kfkd.searches.text import space_text
-from kfkd.settings import chosen_mix
 
 pytestmark = pytest.mark.usefixtures("keras_ready")
 

@@ -11,15 +11,15 @@ from PIL import Image
 
 import kfkd
 from kfkd.cli import main
+from kfkd.drawing.feature_pictures import MOST_MAPS, maps_figure
+from kfkd.drawing.figures import DPI
+from kfkd.drawing.filter_pictures import kernel_figure
+from kfkd.drawing.tiles import fitted
 from kfkd.errors import DataError, KfkdError, RunError, UnknownName
-from kfkd.feature_pictures import MOST_MAPS, maps_figure
-from kfkd.figures import DPI
-from kfkd.filter_pictures import kernel_figure
 from kfkd.model_layers import layer_outputs, layer_shapes, named_layers, stage_outputs
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.seeing import draw_features, draw_filters, layers_of
 from kfkd.seen_images import seen_image
-from kfkd.tiles import fitted
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo")
 
@@ -32,7 +32,7 @@ def faces():
 @pytest.fixture(scope="module")
 def quick():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.run_pictures.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.drawing.run_pictures.draw_run", lambda *arguments: None)
         yield
 
 

@@ -13,7 +13,7 @@ import pytest
 import kfkd
 from kfkd.cli import parser
 from kfkd.errors import KfkdError, RunError, UnknownName
-from kfkd.key_values import key_values
+from kfkd.learning.key_values import key_values
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.recording import measured, record_runs, results_table, training_command, write_block
 from kfkd.registry import Plateau, entry

@@ -12,7 +12,7 @@ import pytest
 
 import kfkd
 from kfkd.errors import DataError, InUse, KfkdError, RunError, UnknownName
-from kfkd.fitting import phases, precision, seeded
+from kfkd.learning.fitting import phases, precision, seeded
 from kfkd.metrics import mean_face, rmse
 from kfkd.pipelines.batches import rows_for
 from kfkd.pipelines.splits import grouped_split
@@ -50,7 +50,7 @@ kfkd.train("tiny", synthetic_faces(120, seed=1), out=sys.argv[2], **json.loads(s
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Drawing takes longer than all the training of these tests."""
-    monkeypatch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+    monkeypatch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
 
 
 @pytest.fixture(scope="module")
@@ -370,7 +370,7 @@ def test_a_folder_that_another_training_is_at_work_in_is_refused(tmp_path, faces
 def test_a_training_killed_before_its_facts_are_written_still_gets_them(
     tmp_path, faces, monkeypatch
 ):
-    from kfkd import trainer
+    from kfkd.learning import trainer
 
     settings = {"subsets": "dense", "epochs": 2}
     save = trainer._save_model
@@ -393,11 +393,11 @@ def test_a_training_killed_while_drawing_only_draws_again(tmp_path, faces, monke
         raise KeyboardInterrupt
 
     settings, drawn = {"subsets": "dense", "epochs": 1}, []
-    monkeypatch.setattr("kfkd.trainer.draw_run", die)
+    monkeypatch.setattr("kfkd.learning.trainer.draw_run", die)
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "run", faces, **settings)
     model = (tmp_path / "run" / "dense.keras").read_bytes()
-    monkeypatch.setattr("kfkd.trainer.draw_run", lambda *arguments: drawn.append(arguments))
+    monkeypatch.setattr("kfkd.learning.trainer.draw_run", lambda *given: drawn.append(given))
     run = trained(tmp_path / "run", faces, callbacks=[killer("on_train_begin", 1)], **settings)
     assert run.finished and len(drawn) == 1
     assert (tmp_path / "run" / "dense.keras").read_bytes() == model

@@ -9,9 +9,9 @@ import kfkd
 from kfkd.augment import MIXES, Flip, Mix
 from kfkd.augment import mix as mix_of
 from kfkd.errors import KfkdError, RunError, UnknownName
+from kfkd.learning.settings import chosen_mix
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries
-from kfkd.settings import chosen_mix
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo")
 

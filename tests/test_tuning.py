@@ -17,8 +17,7 @@ from keras_tuner import HyperParameters
 import kfkd
 from kfkd.cli import main, parser
 from kfkd.errors import InUse, KfkdError, RunError, UnknownName, WriteError
-from kfkd.key_values import key_values
-from kfkd.locks import locked
+from kfkd.learning.key_values import key_values
 from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run
@@ -28,6 +27,7 @@ from kfkd.searches.plan import FILES, Plan, tuner_called
 from kfkd.searches.scores import chosen_objective, score_of
 from kfkd.searches.trials import BadTrial, Trials, Watcher, reason
 from kfkd.skeletons import IBUG_68
+from kfkd.storage.locks import locked
 from kfkd.tuning import tune
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -42,12 +42,12 @@ TUNERS = {
 CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import conftest, kfkd, kfkd.trainer
+import conftest, kfkd, kfkd.learning.trainer
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries
 entries()
 conftest.register_tiny_zoo()
-kfkd.trainer.draw_run = lambda *arguments: None
+kfkd.learning.trainer.draw_run = lambda *arguments: None
 def space(hp):
     return {"learning_rate": hp.Float("learning_rate", 0.001, 0.1, default=0.02)}
 found = kfkd.tune("tiny", synthetic_faces(60, seed=1), trials=4, epochs=1, space=space,
@@ -72,7 +72,7 @@ ASKED = {"space": space, "subsets": "dense", "epochs": 1, "quiet": True}
 def calm(tiny_zoo):
     """Drawing each run takes longer than its training; and under pytest stderr is no command's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
         yield
 

@@ -25,9 +25,9 @@ from kfkd.datasets import unpack
 from kfkd.errors import DataError, KfkdError, RunError
 from kfkd.evaluation import own_data
 from kfkd.exports.facts import export_facts
-from kfkd.files import read_json, write_json
 from kfkd.folds.cross_validation import load_cross_validation
 from kfkd.laddering import ladder, read_ladder
+from kfkd.learning.saved_settings import saved_arguments
 from kfkd.model_card import model_card
 from kfkd.models.backbones import fill
 from kfkd.models.hub_modules import module_folder
@@ -37,8 +37,8 @@ from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.recording import training_command
 from kfkd.run_records import check_record
 from kfkd.runs import finished_run, load_model, load_run
-from kfkd.saved_settings import saved_arguments
-from kfkd.stored_arrays import read_arrays
+from kfkd.storage.files import read_json, write_json
+from kfkd.storage.stored_arrays import read_arrays
 from kfkd.submissions.out_of_fold import read_out_of_fold
 from kfkd.submissions.scorer import score
 from kfkd.suspects import suspects_from
@@ -64,7 +64,7 @@ SEEDS = st.integers(0, 2**31)
 @pytest.fixture
 def small_bombs(monkeypatch):
     """What unpacks to less than a megabyte is let through, not 64: tests make smaller bombs."""
-    monkeypatch.setattr("kfkd.unpacking._FREE", 1 << 20)
+    monkeypatch.setattr("kfkd.storage.unpacking._FREE", 1 << 20)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,8 @@ def root(tmp_path_factory):
 def trained(tiny_zoo, faces, root):
     """A good finished run, and its models, each loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.run_pictures.draw_run", lambda *arguments: None)
-        patch.setattr("kfkd.trainer.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.drawing.run_pictures.draw_run", lambda *arguments: None)
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
         run = kfkd.train("tiny", faces, epochs=1, out=root / "good", quiet=True)
     kfkd.predict(run, faces[:4])
     return run
@@ -300,7 +300,7 @@ def test_data_that_never_ends_is_not_read(stranger):
 @pytest.fixture(scope="module")
 def checkpoint(trained):
     """A checkpoint's arrays, as `on_epoch_end` writes them."""
-    from kfkd.checkpoints import Checkpoint
+    from kfkd.learning.checkpoints import Checkpoint
 
     model = trained.model("dense")
     model.compile("adam", "mse")
@@ -678,7 +678,7 @@ def test_many_broken_arrays_are_read_or_refused(try_arrays):
 
 
 def test_folders_name_no_runs_outside_of_them(fabricated, root, trained, safely):
-    from kfkd.members import members_of
+    from kfkd.ensembles.members import members_of
 
     made = fabricated.Faces(30)
     folder = fabricated.write_folds(

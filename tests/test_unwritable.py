@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kfkd import downloading, files
 from kfkd.cli import main
 from kfkd.errors import KfkdError, WriteError
-from kfkd.files import unwritten
 from kfkd.pipelines.synthetic import write_kaggle_folder
+from kfkd.storage import downloading, files
+from kfkd.storage.files import unwritten
 
 NUMBERS = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EIO")
 
@@ -23,9 +23,9 @@ import json, os, subprocess, sys
 from pathlib import Path
 import numpy as np
 from kfkd.errors import KfkdError
-from kfkd.figures import new_figure, save_figure
-from kfkd.files import whole_folder, write_json, write_text
-from kfkd.locks import locked
+from kfkd.drawing.figures import new_figure, save_figure
+from kfkd.storage.files import whole_folder, write_json, write_text
+from kfkd.storage.locks import locked
 from kfkd.pipelines.sources import load_faces
 from kfkd.pipelines.synthetic import synthetic_faces, synthetic_id_table, write_kaggle_folder
 from kfkd.pipelines.video import video_writer

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kfkd import files
 from kfkd.errors import DataError, KfkdError, UnknownName
 from kfkd.faces import FaceSet, image_groups
 from kfkd.metrics import image_errors, kaggle_rmse, mean_face, rmse
 from kfkd.progress import Ticker, duration, epoch_line, say
 from kfkd.skeletons import KAGGLE_15, SKELETONS, Skeleton, swaps_by_name
+from kfkd.storage import files
 from kfkd.text import table
 
 NAN = float("nan")

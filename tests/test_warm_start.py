@@ -8,8 +8,8 @@ import pytest
 import kfkd
 from kfkd.errors import KfkdError, RunError
 from kfkd.ladders.changes import changes_of
+from kfkd.learning.teaching import taught
 from kfkd.pipelines.synthetic import synthetic_faces
-from kfkd.teaching import taught
 
 
 @pytest.fixture(scope="module")

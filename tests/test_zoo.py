@@ -13,14 +13,14 @@ import kfkd
 from kfkd import registry
 from kfkd.catalogue import models_table, packaged, subset_outputs
 from kfkd.errors import KfkdError, UnknownName
-from kfkd.fitting import _freeze, precision
+from kfkd.learning.fitting import _freeze, precision
+from kfkd.learning.trainer import _save_model
 from kfkd.losses import loss_called
 from kfkd.models.blocks import conv_norm, with_places
 from kfkd.models.costs import gflops
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries, entry
 from kfkd.runs import load_model
-from kfkd.trainer import _save_model
 
 pytestmark = pytest.mark.usefixtures("keras_ready")
 

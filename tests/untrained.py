@@ -8,10 +8,10 @@ from typing import Any
 import keras
 
 from kfkd.codecs import Codec
-from kfkd.files import write_json
 from kfkd.registry import entry
 from kfkd.runs import Run, load_run
 from kfkd.skeletons import KAGGLE_15, Skeleton
+from kfkd.storage.files import write_json
 from kfkd.views import Views
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.drawing.figures import PREDICTED, REFERENCE, SOURCE_COLOURS, new_figure, plain_axes
 from kfkd.faces import FaceSet
-from kfkd.figures import PREDICTED, REFERENCE, SOURCE_COLOURS, new_figure, plain_axes
 from kfkd.statistics import sources_of
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kfkd.doubts import DoubtScores
-from kfkd.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
+from kfkd.doubts.scoring import DoubtScores
+from kfkd.drawing.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,10 @@ from kfkd.analysis.charts import error_curves, keypoint_bars, property_bars
 from kfkd.analysis.doubt_charts import doubt_curves
 from kfkd.analysis.measures import Errors
 from kfkd.analysis.rows import Predicted
-from kfkd.calibration import Calibration
-from kfkd.figures import save_figure
+from kfkd.doubts.calibration import Calibration
+from kfkd.drawing.figures import save_figure
+from kfkd.drawing.sheets import face_sheet
 from kfkd.nme import point_distances
-from kfkd.sheets import face_sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kfkd.analysis.bins import PROPERTIES
-from kfkd.doubts import DoubtScores
+from kfkd.doubts.scoring import DoubtScores
 from kfkd.text import table
 
 if TYPE_CHECKING:

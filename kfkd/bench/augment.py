@@ -58,7 +58,7 @@ def bench_augment(
             run on TensorFlow.
     """
     from kfkd.bench.training import training_costs
-    from kfkd.determinism import one_op_at_a_time
+    from kfkd.learning.determinism import one_op_at_a_time
     from kfkd.pipelines.bench_augment import pipeline_rates
     from kfkd.pipelines.synthetic import synthetic_faces
 

@@ -17,13 +17,13 @@ from kfkd.data import as_faces
 from kfkd.errors import KfkdError
 from kfkd.evaluation import validation_rows
 from kfkd.faces import FaceSet
-from kfkd.files import write_json
 from kfkd.metrics import kaggle_rmse, rmse
 from kfkd.pipelines.detectors import Detects
 from kfkd.pipelines.detectors import detector as detector_named
 from kfkd.pipelines.face_box import Cropped, cropped
 from kfkd.progress import say
 from kfkd.runs import Run
+from kfkd.storage.files import write_json
 from kfkd.text import table
 from kfkd.training import train
 

@@ -9,10 +9,10 @@ from typing import Any
 from kfkd.crops import UNNAMED, CropRule
 from kfkd.data import as_faces
 from kfkd.errors import KfkdError
-from kfkd.files import read_json, write_json
 from kfkd.pipelines.crop_rules import Fit, fit_rule
 from kfkd.pipelines.detectors import detector
 from kfkd.progress import say
+from kfkd.storage.files import read_json, write_json
 
 
 def bench_crops(

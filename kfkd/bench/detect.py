@@ -13,10 +13,10 @@ import numpy as np
 
 from kfkd.catalogue import build
 from kfkd.crops import Face
+from kfkd.drawing.photo_pictures import save_picture
 from kfkd.errors import KfkdError
 from kfkd.finding import KeypointFinder
 from kfkd.lazy import cv2
-from kfkd.photo_pictures import save_picture
 from kfkd.pipelines.detectors import detector
 from kfkd.pipelines.photo_reading import chunks, photo_paths, read_photos
 from kfkd.pipelines.photo_recipe import usual_recipe

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from kfkd.data import built_in_images
-from kfkd.determinism import one_thread
 from kfkd.errors import KfkdError
 from kfkd.exporting import export, size_of
 from kfkd.exports.formats import FORMATS, export_format
 from kfkd.exports.graph import is_mixed, run_in_float32
+from kfkd.learning.determinism import one_thread
 from kfkd.machine import machine
 from kfkd.pipelines.exported_models import Predictor
 from kfkd.progress import say

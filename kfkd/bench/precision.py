@@ -29,7 +29,7 @@ def bench_precision(
     Returns:
         "model", "float32_images_per_s", "<policy>_images_per_s" and their ratio "speedup".
     """
-    from kfkd.determinism import one_op_at_a_time
+    from kfkd.learning.determinism import one_op_at_a_time
 
     one_op_at_a_time()
     timers = {p: _stepper(name, p, batch_size) for p in ("float32", policy)}
@@ -52,7 +52,7 @@ def bench_precision(
 
 def _stepper(name: str, policy: str, batch_size: int) -> Any:
     from kfkd.catalogue import build
-    from kfkd.fitting import precision
+    from kfkd.learning.fitting import precision
     from kfkd.losses import loss_called
     from kfkd.registry import entry
 

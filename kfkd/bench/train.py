@@ -10,13 +10,13 @@ import numpy as np
 
 from kfkd.augment import Mix
 from kfkd.bench.matrix import matrix_rate
-from kfkd.determinism import device_name, one_op_at_a_time
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
+from kfkd.learning.determinism import device_name, one_op_at_a_time
+from kfkd.learning.settings import PRECISIONS, chosen_mix
 from kfkd.progress import say
 from kfkd.registry import Entry, entry
-from kfkd.settings import PRECISIONS, chosen_mix
 
 _ROUND = 3.0
 """Seconds that a round takes at least, where `steps` does not say how many steps it has."""

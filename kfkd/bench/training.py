@@ -11,9 +11,9 @@ import keras
 from kfkd.augment import Mix
 from kfkd.catalogue import build
 from kfkd.faces import FaceSet
-from kfkd.fitting import precision
+from kfkd.learning.fitting import precision
+from kfkd.learning.optimizing import optimizer_for
 from kfkd.losses import PixelRMSE, loss_called
-from kfkd.optimizing import optimizer_for
 from kfkd.pipelines.batches import training_batches
 from kfkd.progress import say
 from kfkd.registry import Entry

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfkd.comparisons.significance import Comparison, judged
-from kfkd.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
+from kfkd.drawing.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

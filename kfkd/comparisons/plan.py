@@ -15,8 +15,8 @@ import numpy as np
 from kfkd.augment import MIXES, Mix, mix
 from kfkd.augment.mixes import STUDY
 from kfkd.errors import KfkdError, RunError
-from kfkd.files import read_json
-from kfkd.kinds import MAYBE, NUMBER, Numbers, check_kinds, check_plain
+from kfkd.storage.files import read_json
+from kfkd.storage.kinds import MAYBE, NUMBER, Numbers, check_kinds, check_plain
 
 
 @dataclass(frozen=True)

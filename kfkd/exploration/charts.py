@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.drawing.figures import REFERENCE, SOURCE_COLOURS, TRUTH, new_figure, plain_axes
 from kfkd.faces import FaceSet
-from kfkd.figures import REFERENCE, SOURCE_COLOURS, TRUTH, new_figure, plain_axes
 from kfkd.metrics import mean_face
 from kfkd.statistics import brightness_contrast, grey_histogram, skewness, sources_of
 

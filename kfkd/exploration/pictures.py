@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.drawing.sheets import face_sheet
 from kfkd.duplicates import DuplicateGroup
 from kfkd.exploration.charts import (
     brightness_histograms,
@@ -17,7 +18,6 @@ from kfkd.exploration.charts import (
     position_clouds,
 )
 from kfkd.faces import FaceSet
-from kfkd.sheets import face_sheet
 from kfkd.statistics import sources_of
 
 if TYPE_CHECKING:

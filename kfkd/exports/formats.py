@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError, UnknownName, WriteError
 from kfkd.exports.onnx import finish_onnx
-from kfkd.files import unwritten
 from kfkd.lazy import keras
 from kfkd.pipelines.exported_models import (
     Predictor,
@@ -20,6 +19,7 @@ from kfkd.pipelines.exported_models import (
     onnx_predictor,
     saved_model_predictor,
 )
+from kfkd.storage.files import unwritten
 
 if TYPE_CHECKING:
     from kfkd.exports.graph import ExportedModel

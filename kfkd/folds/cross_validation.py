@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, RunError
-from kfkd.files import read_json
 from kfkd.folds.scores import scores_table
-from kfkd.kinds import NONE, NUMBER, check_kinds, check_plain
-from kfkd.safe_reading import inside
+from kfkd.storage.files import read_json
+from kfkd.storage.kinds import NONE, NUMBER, check_kinds, check_plain
+from kfkd.storage.safe_reading import inside
 from kfkd.submissions.out_of_fold import OutOfFold, read_out_of_fold
 
 RESULTS, TABLE, PREDICTIONS = "results.json", "table.md", "oof.npz"

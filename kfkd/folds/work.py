@@ -10,7 +10,6 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.errors import RunError
 from kfkd.faces import FaceSet
-from kfkd.files import write_json, write_text
 from kfkd.folds.cross_validation import (
     PREDICTIONS,
     RESULTS,
@@ -26,6 +25,7 @@ from kfkd.progress import duration, say
 from kfkd.registry import entry
 from kfkd.row_numbers import Named
 from kfkd.runs import Run, load_run
+from kfkd.storage.files import write_json, write_text
 from kfkd.submissions.broken import fault
 from kfkd.submissions.out_of_fold import OutOfFold, read_out_of_fold
 from kfkd.training import train

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kfkd.errors import UnknownName
+from kfkd.learning.settings import published_recipe
 from kfkd.registry import Entry, entry
 from kfkd.runs import Run
-from kfkd.settings import published_recipe
 
 
 def changes_of(run: Run) -> list[str] | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.ced import LIMIT, auc, ced, failure_rate
+from kfkd.drawing.figures import REFERENCE, new_figure, plain_axes
 from kfkd.errors import KfkdError
-from kfkd.figures import REFERENCE, new_figure, plain_axes
 from kfkd.nme import nme
 
 if TYPE_CHECKING:

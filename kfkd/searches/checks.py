@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, RunError, UnknownName
-from kfkd.files import read_json
-from kfkd.kinds import NONE, check_kinds
+from kfkd.learning.settings import Settings, changed_recipe, check, chosen_mix
 from kfkd.registry import entry
 from kfkd.searches.plan import FILES, FOLDERS, RESULTS, Plan
 from kfkd.searches.spaces import builder_options
-from kfkd.settings import Settings, changed_recipe, check, chosen_mix
+from kfkd.storage.files import read_json
+from kfkd.storage.kinds import NONE, check_kinds
 
 
 def check_settings(plan: Plan, drawn: Mapping[str, Any]) -> None:

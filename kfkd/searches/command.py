@@ -7,7 +7,7 @@ import logging
 from argparse import Namespace
 from typing import Any
 
-from kfkd.key_values import key_values
+from kfkd.learning.key_values import key_values
 from kfkd.searches.checks import space_facts
 from kfkd.searches.spaces import search_space
 from kfkd.searches.text import space_text

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import RunError
-from kfkd.files import read_json, write_json
+from kfkd.storage.files import read_json, write_json
 
 _BY_MEMORY, _BY_ANYTHING = 2, 10
 """So many deaths within the same epoch end a trial: where memory may have been full, and where the

@@ -15,7 +15,6 @@ from keras_tuner.engine.base_tuner import BaseTuner
 
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
-from kfkd.files import make_folder, write_json
 from kfkd.progress import say
 from kfkd.searches.oracles import FAILURES, oracle_for
 from kfkd.searches.plan import FOLDERS, KEPT, Plan
@@ -23,6 +22,7 @@ from kfkd.searches.results import Search, read_search, save_search
 from kfkd.searches.scores import shown
 from kfkd.searches.text import progress_line
 from kfkd.searches.trials import BadTrial, Trials
+from kfkd.storage.files import make_folder, write_json
 
 _PAUSE = 0.5  # seconds between a worker's questions for a trial
 

@@ -20,9 +20,9 @@ import numpy as np
 from keras_tuner import HyperParameters, Objective, Oracle, oracles
 
 from kfkd.errors import KfkdError
-from kfkd.files import write_json
-from kfkd.leftovers import remove
 from kfkd.searches.plan import Plan
+from kfkd.storage.files import write_json
+from kfkd.storage.leftovers import remove
 
 FAILURES = 5
 """So many failed trials in a row end a search."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kfkd.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
+from kfkd.drawing.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
 from kfkd.searches.results import Search
 from kfkd.searches.scores import SHARES
 from kfkd.searches.text import value_text

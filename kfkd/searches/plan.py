@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, UnknownName
-from kfkd.safe_reading import inside
 from kfkd.searches.spaces import Space
+from kfkd.storage.safe_reading import inside
 
 TUNERS: Mapping[str, str] = {
     "random": "RandomSearch",

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kfkd.drawing.figures import save_figure
 from kfkd.errors import KfkdError, RunError
-from kfkd.figures import save_figure
-from kfkd.files import read_json, write_json, write_text
-from kfkd.kinds import ASKED, MAYBE, NONE, check_kinds, check_plain
 from kfkd.runs import Run, load_run
-from kfkd.safe_reading import inside
 from kfkd.searches.plan import FILES, FOLDERS, NOTE
+from kfkd.storage.files import read_json, write_json, write_text
+from kfkd.storage.kinds import ASKED, MAYBE, NONE, check_kinds, check_plain
+from kfkd.storage.safe_reading import inside
 
 _STATE: Mapping[str, Any] = {
     "trial_id": str,

@@ -14,8 +14,8 @@ import keras
 
 from kfkd.errors import InUse, KfkdError, RunError, WriteError
 from kfkd.faces import FaceSet
-from kfkd.files import unwritten, write_json
-from kfkd.leftovers import remove
+from kfkd.learning.settings import changed_recipe
+from kfkd.learning.trainer import tidy
 from kfkd.machine import machine
 from kfkd.progress import Ticker
 from kfkd.registry import entry
@@ -23,8 +23,8 @@ from kfkd.runs import RECORD, Run, load_run, save_record
 from kfkd.searches.deaths import count_attempt
 from kfkd.searches.plan import KEPT, NOTE, Plan
 from kfkd.searches.scores import score_of
-from kfkd.settings import changed_recipe
-from kfkd.trainer import tidy
+from kfkd.storage.files import unwritten, write_json
+from kfkd.storage.leftovers import remove
 from kfkd.training import train
 
 _ATTEMPT = "attempt.json"

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from kfkd.ensembles.members import Member, answers, faults, require
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.faces import FaceSet
 from kfkd.folds.scores import FoldScorer
-from kfkd.members import Member, answers, faults, require
 from kfkd.submissions.ensembles import combine
 from kfkd.submissions.fitted_files import read_ensemble
 from kfkd.submissions.fitting import FITTED, HOWS, Ensemble, fit_ensemble, nested

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kfkd.curves import keypoint_error_bars, loss_curves
+from kfkd.drawing.curves import keypoint_error_bars, loss_curves
+from kfkd.drawing.figures import save_figure
+from kfkd.drawing.sheets import face_sheet
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
-from kfkd.figures import save_figure
 from kfkd.metrics import image_errors
-from kfkd.sheets import face_sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,9 +18,9 @@ import keras
 import numpy as np
 
 from kfkd.errors import RunError
-from kfkd.files import bytes_of, replacing
 from kfkd.machines.cluster import Machines
-from kfkd.stored_arrays import read_arrays, told
+from kfkd.storage.files import bytes_of, replacing
+from kfkd.storage.stored_arrays import read_arrays, told
 
 _STATE = {"epoch", "stopped", "best_epoch", "history", "counters"}
 _EPOCHS = ("epoch", "best_epoch")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.drawing.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
 from kfkd.errors import KfkdError
-from kfkd.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
 from kfkd.metrics import rmse
 from kfkd.skeletons import Skeleton
 

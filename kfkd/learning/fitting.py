@@ -15,13 +15,14 @@ import keras
 import numpy as np
 
 from kfkd.catalogue import build
-from kfkd.checkpoints import Checkpoint, saved_epoch
 from kfkd.codecs import Codec
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
+from kfkd.learning.checkpoints import Checkpoint, saved_epoch
+from kfkd.learning.optimizing import optimizer_for, watchers_for
+from kfkd.learning.warm_start import begin_with, start_weights
 from kfkd.losses import PixelRMSE, loss_called
 from kfkd.machines.devices import Devices
-from kfkd.optimizing import optimizer_for, watchers_for
 from kfkd.pipelines.batches import (
     epoch_order,
     evaluation_batches,
@@ -33,7 +34,6 @@ from kfkd.progress import Ticker, epoch_line, say
 from kfkd.registry import Phase, Recipe, entry
 from kfkd.runs import finished_run
 from kfkd.searches.spaces import builder_options
-from kfkd.warm_start import begin_with, start_weights
 
 _LOGGED = ("loss", "rmse", "val_loss", "val_rmse")
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kfkd.faces import FaceSet
+from kfkd.learning.settings import Settings
 from kfkd.pipelines.splits import fold_split, grouped_split
 from kfkd.registry import Recipe
-from kfkd.settings import Settings
 
 _INNER = 2**31
 """Added to the seed of an inner split: no user's seed, so it is independent of the folds."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from kfkd.crop_maps import scaled_points
 from kfkd.detections import DetectedFace
-from kfkd.figures import PREDICTED
-from kfkd.files import replacing
+from kfkd.drawing.figures import PREDICTED
 from kfkd.lazy import cv2
+from kfkd.storage.files import replacing
 
 BOX = "#ffd23f"
 """Colour of face boxes."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from kfkd.augment.notation import mix_from
 from kfkd.errors import KfkdError, RunError
+from kfkd.learning.settings import Settings, saved_recipe
 from kfkd.runs import RECORD, Run
-from kfkd.settings import Settings, saved_recipe
 from kfkd.suspects import is_line
 
 _HUB = ("https://tfhub.dev/", "https://www.kaggle.com/models/")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError
-from kfkd.files import replacing
+from kfkd.storage.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kfkd.calibrating import fit_calibration
-from kfkd.calibration import Calibration
+from kfkd.doubts.calibrating import fit_calibration
+from kfkd.doubts.calibration import Calibration
 from kfkd.faces import FaceSet
 from kfkd.nme import point_distances
 
@@ -29,7 +29,7 @@ class DoubtScores:
         images: how many were measured.
         points: labelled ones with a doubt.
         within: how near to its label a point counts as found, in pixels.
-        power: how much the error follows the doubt, see `kfkd.calibration`.
+        power: how much the error follows the doubt, see `kfkd.doubts.calibration`.
         ranks: Spearman's correlation with the distance from the label: of "doubt" as it is, of
             "doubt within a keypoint" (of one source, mean over them), of the "calibrated" one.
         bins: tenths of the points by calibrated doubt: points, "sigma" and "rmse" in pixels along

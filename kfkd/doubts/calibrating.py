@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kfkd.calibration import LEAST, PARTS, STEEPEST, Calibration, Level
+from kfkd.doubts.calibration import LEAST, PARTS, STEEPEST, Calibration, Level
 
 _FEWEST = 20
 """Points that a level is fitted on at least."""

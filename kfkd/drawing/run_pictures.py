@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from kfkd.curves import keypoint_error_bars, loss_curves
+from kfkd.drawing.curves import keypoint_error_bars, loss_curves
+from kfkd.drawing.figures import save_figure
+from kfkd.drawing.pictures import best_sheet, prediction_sheet, worst_sheet
 from kfkd.faces import FaceSet
-from kfkd.figures import save_figure
 from kfkd.landmarks.curves import ced_curve
 from kfkd.landmarks.scores import eye_errors
-from kfkd.pictures import best_sheet, prediction_sheet, worst_sheet
 from kfkd.runs import Run
 from kfkd.skeletons import KAGGLE_15
 

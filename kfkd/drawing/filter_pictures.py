@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kfkd.tiles import Section, fitted, tile_figure
+from kfkd.drawing.tiles import Section, fitted, tile_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kfkd.figures import DPI, new_figure
+from kfkd.drawing.figures import DPI, new_figure
 from kfkd.lazy import cv2
 
 if TYPE_CHECKING:

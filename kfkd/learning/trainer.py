@@ -15,31 +15,31 @@ import numpy as np
 
 from kfkd.augment import Mix, copied
 from kfkd.by_source import split_sources
-from kfkd.doubts import fit_to_run
+from kfkd.doubts.scoring import fit_to_run
+from kfkd.drawing.run_pictures import PICTURES, draw_run
 from kfkd.errors import DataError
 from kfkd.evaluation import mean_faces, score_faces
 from kfkd.faces import FaceSet
-from kfkd.files import replacing
 from kfkd.lazy import keras
-from kfkd.leftovers import sweep
+from kfkd.learning.parts import parts, split_facts
+from kfkd.learning.settings import Settings
+from kfkd.learning.teaching import taught
+from kfkd.learning.warm_start import check_unseen
 from kfkd.machines.devices import Devices
 from kfkd.metrics import mean_face, rmse
-from kfkd.parts import parts, split_facts
 from kfkd.pipelines.batches import rows_for
 from kfkd.progress import duration, say
 from kfkd.registry import entry
-from kfkd.run_pictures import PICTURES, draw_run
 from kfkd.runs import RECORD, Run, finished_run, save_history, save_record
-from kfkd.settings import Settings
 from kfkd.skeletons import KAGGLE_15
+from kfkd.storage.files import replacing
+from kfkd.storage.leftovers import sweep
 from kfkd.suspects import suspects_from
-from kfkd.teaching import taught
-from kfkd.warm_start import check_unseen
 
 if TYPE_CHECKING:
     from keras import Model
 
-    from kfkd.fitting import Job
+    from kfkd.learning.fitting import Job
 
 
 FILES = (RECORD, "history.csv", *PICTURES)
@@ -127,7 +127,7 @@ class Trainer:
         return "epochs" in facts and (self.run.folder / f"{subset}.keras").is_file()
 
     def _fit(self, subset: str) -> None:
-        from kfkd.fitting import fit
+        from kfkd.learning.fitting import fit
 
         job = self._job(subset)
         self._save_facts(
@@ -146,7 +146,7 @@ class Trainer:
         self._save_facts(subset, params=model.count_params(), **_outcome(job, rows))
 
     def _job(self, subset: str) -> Job:
-        from kfkd.fitting import Job
+        from kfkd.learning.fitting import Job
 
         learn = self.train[rows_for(self.train, subset, self.settings.drop_incomplete)]
         if not len(learn):
@@ -221,7 +221,7 @@ class Trainer:
 
 def _outcome(job: Job, rows: list[dict[str, float]]) -> dict[str, Any]:
     """What run.json keeps of a subset's history."""
-    from kfkd.fitting import steps_per_epoch
+    from kfkd.learning.fitting import steps_per_epoch
 
     seconds = sum(row["seconds"] for row in rows)
     images = steps_per_epoch(job) * min(job.recipe.batch_size, len(job.train)) * len(rows)

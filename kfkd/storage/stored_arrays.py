@@ -19,8 +19,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from kfkd.errors import KfkdError
-from kfkd.safe_reading import json_from
-from kfkd.unpacking import refuse_bomb
+from kfkd.storage.safe_reading import json_from
+from kfkd.storage.unpacking import refuse_bomb
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _KINDS = "biufU"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.drawing.figures import DPI, PREDICTED, TRUTH, new_figure
 from kfkd.errors import KfkdError
-from kfkd.figures import DPI, PREDICTED, TRUTH, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -149,9 +149,9 @@ def check(settings: Settings) -> None:
     Raises:
         KfkdError: naming the setting, what was received and what was wanted.
     """
+    from kfkd.learning.optimizing import SCHEDULES
     from kfkd.losses import loss_called, numbered
     from kfkd.map_losses import MAP_LOSSES
-    from kfkd.optimizing import SCHEDULES
 
     recipe = settings.recipe
     whole, real = _is_whole, _is_real

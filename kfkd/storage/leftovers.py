@@ -14,7 +14,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from kfkd.locks import LOCK, hold, is_at
+from kfkd.storage.locks import LOCK, hold, is_at
 
 MARK = ".kfkd-"
 """What the names of unfinished files and folders have in them."""

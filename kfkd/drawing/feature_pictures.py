@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.drawing.figures import DPI
+from kfkd.drawing.sheets import draw_face
+from kfkd.drawing.tiles import Section, fitted, tile_figure
 from kfkd.errors import KfkdError
-from kfkd.figures import DPI
-from kfkd.sheets import draw_face
-from kfkd.tiles import Section, fitted, tile_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, WriteError
-from kfkd.leftovers import MARK, begin, end, remove
-from kfkd.safe_reading import json_from, read_bytes
+from kfkd.storage.leftovers import MARK, begin, end, remove
+from kfkd.storage.safe_reading import json_from, read_bytes
 
 _CHUNK = 1 << 20
 

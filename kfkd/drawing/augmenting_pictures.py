@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.augment import Mix
+from kfkd.drawing.sheets import face_sheet
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
-from kfkd.sheets import face_sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

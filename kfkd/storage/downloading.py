@@ -13,8 +13,8 @@ from typing import Any
 
 from kfkd import __version__
 from kfkd.errors import KfkdError, WriteError
-from kfkd.files import file_digest, make_folder, read_json, write_json
 from kfkd.progress import Ticker, duration, say
+from kfkd.storage.files import file_digest, make_folder, read_json, write_json
 
 _CHUNK, _TIMEOUT = 1 << 18, 30.0
 _NO_SUCH_RANGE, _MOST = 416, 1 << 36

@@ -1,0 +1,1 @@
+"""How far a net believes itself to be off, and what that is worth."""

@@ -1,0 +1,1 @@
+"""What `kfkd.ensembling` is made of."""

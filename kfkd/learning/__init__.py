@@ -1,0 +1,1 @@
+"""What `kfkd.training` is made of."""
