@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,17 +37,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'system'}: {error.strerror or error}", 2)
     except KeyboardInterrupt:
-        return leave(_fail("stopped" + _GO_ON.get(options.run, ""), 130))
+        return leave(_fail("; ".join(filter(None, ("stopped", _go_on(options)))), 130))
     return 0
 
 
+_AGAIN = "run the same command again to go on"
 _GO_ON = {
-    commands.train: "; it goes on with: kfkd resume RUN",
-    commands.resume: "; it goes on with: kfkd resume RUN",
-    commands.compare: "; run the same command again to go on",
-    commands.tune: "; run the same command again to go on",
-    commands.folds: "; run the same command again to go on",
+    commands.compare: _AGAIN,
+    commands.tune: _AGAIN,
+    commands.folds: _AGAIN,
 }
+
+
+def _go_on(options: argparse.Namespace) -> str:
+    """How what was interrupted goes on; "" where it begins anew."""
+    if options.run not in (commands.train, commands.resume):
+        return _GO_ON.get(options.run, "")
+    given = vars(options)
+    if given.get("machines") or os.environ.get("KFKD_MACHINES"):
+        return "start the same command on all machines again: it goes on from the last whole epoch"
+    words = ["kfkd", "resume", given.get("folder") or given.get("out") or "RUN"]
+    words += ["--devices", options.devices] if options.devices else []
+    return f"it goes on with: {shlex.join(words)}"
 
 
 _MOST_WORDS = 3000  # of a message; files from anyone may be quoted in it
@@ -125,6 +138,8 @@ def _add_runs(verbs: Any) -> None:
     verb = _verb(verbs, "pack", commands.pack, about, _run)
     verb.add_argument("--out", required=True, metavar="DIR")
     verb.add_argument("--name", help="what its card calls it (default: the model's name)")
+    about = "of a run that learned all rows: the same training with some held out"
+    verb.add_argument("--measured-by", metavar="RUN", help=about)
     _add_export(verbs)
     about = "the runs that come with the package, best first, and their scores"
     _verb(verbs, "pretrained", commands.pretrained, about, _json)

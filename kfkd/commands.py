@@ -8,6 +8,8 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError
@@ -291,7 +293,7 @@ def pack(options: Namespace) -> None:
     from kfkd.packing import pack as verb
     from kfkd.packing import size
 
-    made = verb(options.folder, options.out, options.name)
+    made = verb(options.folder, options.out, options.name, options.measured_by)
     print(f"{made} ({size(made) / 1e6:.2f} MB)")
 
 
@@ -509,6 +511,16 @@ def record(options: Namespace) -> None:
     _calm_tensorflow()
     # Every run has a model of its own; TensorFlow takes them for one that is traced anew.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from kfkd.storage.locks import renewing
+
+    tables = (Path(table) for table in (options.table, options.landmark_table))
+    with ExitStack() as stack:  # until the pages are written, which show the whole tables
+        for table in sorted({*tables}):
+            stack.enter_context(renewing(table, options.quiet))
+        _record(options)
+
+
+def _record(options: Namespace) -> None:
     from kfkd.landmarks.recording import best_landmarks, landmark_table, record_landmarks
     from kfkd.recording import record_runs, results_table, write_block
     from kfkd.runs import finished_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from kfkd.progress import say
 from kfkd.runs import Run, load_run
 from kfkd.storage.files import read_json, write_json, write_text
 from kfkd.storage.kinds import check_plain
+from kfkd.storage.locks import renewing
 
 KIND = "ladder"
 _NUMBERS = ("params", "gflops", "minutes", "seed")
@@ -86,7 +88,7 @@ def ladder(
             see `kfkd.row_numbers.named_rows`.
         add_to: JSON file of an earlier ladder, to which the runs are added and which is written
             anew, or made where it is absent. A run that it has already is measured anew; its other
-            runs need not be there any more.
+            runs need not be there any more. Of several processes one adds after the other.
         sort: score, or other number, to order the rows by; None = as they were given.
         out: Markdown file to write; its figures go to `add_to`, or beside it as .json.
         quiet: no progress.
@@ -110,13 +112,14 @@ def ladder(
 
     given = [runs] if isinstance(runs, str | Path | Run) else list(runs)
     place = None if add_to is None else Path(add_to).expanduser()
-    earlier = read_ladder(place) if place is not None and place.exists() else Ladder(())
-    opened = _finished([load_run(run) for run in given], quiet)
-    if not opened and not earlier.rows:
-        raise KfkdError("a ladder wants finished runs. Received: none")
-    found = LadderWork(data, quiet).added(earlier, opened, list(clean), row_numbers)
-    found = found if sort is None else found.sorted(sort)
-    _write(found, place, None if out is None else Path(out).expanduser())
+    with nullcontext() if place is None else renewing(place, quiet):
+        earlier = read_ladder(place) if place is not None and place.exists() else Ladder(())
+        opened = _finished([load_run(run) for run in given], quiet)
+        if not opened and not earlier.rows:
+            raise KfkdError("a ladder wants finished runs. Received: none")
+        found = LadderWork(data, quiet).added(earlier, opened, list(clean), row_numbers)
+        found = found if sort is None else found.sorted(sort)
+        _write(found, place, None if out is None else Path(out).expanduser())
     return found
 
 

@@ -57,11 +57,23 @@ def _data(record: Mapping[str, Any]) -> str:
     told = f"{data.get('rows', '?')} labelled images of the data set `{data['origin']}`"
     if sources := data.get("sources"):
         told += f" ({', '.join(f'{count} {source}' for source, count in sources.items())})"
-    told += f"; {split['train']} to learn from, {split['validation']} held out"
-    told += f", whole groups of identical images at a time, split seed {split['seed']}."
+    told += _held_out(split, record.get("measured_by"))
     if terms := _terms(data["origin"]):
         told += f" Terms of the data: {terms}. The weights are for the uses that these allow."
     return told
+
+
+def _held_out(split: Mapping[str, Any], twin: Mapping[str, Any] | None) -> str:
+    told = f"; {split['train']} to learn from"
+    if twin:
+        told += (
+            f". The scores below are those of the same training on {twin['train']} of them, "
+            f"measured on the other {twin['validation']}"
+        )
+    else:
+        told += f", {split['validation']} held out"
+    seed = (twin or split)["seed"]
+    return f"{told}, whole groups of identical images at a time, split seed {seed}."
 
 
 def _terms(origin: str) -> str | None:
@@ -119,9 +131,17 @@ def _made(run: Run) -> str:
     machine, versions = record["machine"], record["versions"]
     told = ", ".join(f"{key} {value}" for key, value in versions.items() if value)
     return (
-        f"`{_command(run)}`\n\n{duration(seconds)} of training on {machine['cpu']}, "
+        f"{_commands(run)}\n\n{duration(seconds)} of training on {machine['cpu']}, "
         f"{machine['cores']} cores; {told}."
     )
+
+
+def _commands(run: Run) -> str:
+    """The run's command, those that it builds upon before it."""
+    before = run.record.get("lineage", [])
+    if not before:
+        return f"`{_command(run)}`"
+    return "\n".join(f"{i}. `{line}`" for i, line in enumerate([*before, _command(run)], 1))
 
 
 def _command(run: Run) -> str:

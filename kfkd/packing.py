@@ -24,7 +24,12 @@ CARD = "MODEL_CARD.md"
 _TESTED = 32
 
 
-def pack(run: Run | str | Path, out: str | Path, name: str | None = None) -> Path:
+def pack(
+    run: Run | str | Path,
+    out: str | Path,
+    name: str | None = None,
+    measured_by: Run | str | Path | None = None,
+) -> Path:
     """Writes a small copy of a finished run: every verb takes it as it takes the run.
 
     Weights are kept in float16 under plain numbers, so the copy needs the zoo entry's code, as the
@@ -34,13 +39,16 @@ def pack(run: Run | str | Path, out: str | Path, name: str | None = None) -> Pat
         run: a finished run of a zoo entry, or its folder.
         out: folder to make; it comes to hold run.json, SUBSET.npz and MODEL_CARD.md.
         name: what the card calls it; None = the entry's name.
+        measured_by: for a run that learned all rows, a run of the same recipe that held some out:
+            its scores and what its doubts are worth stand for both.
 
     Returns:
         The folder.
 
     Raises:
-        RunError: when the run is unfinished, a weight is too large for float16, or the copy's
-            keypoints differ from the run's by more than 0.05 px on built-in faces.
+        RunError: when the run is unfinished, `measured_by` is no such run, a weight is too large
+            for float16, or the copy's keypoints differ from the run's by more than 0.05 px on
+            built-in faces.
 
     Example:
         >>> import kfkd
@@ -49,7 +57,7 @@ def pack(run: Run | str | Path, out: str | Path, name: str | None = None) -> Pat
         ['MODEL_CARD.md', 'dense.npz', 'run.json', 'sparse.npz']
     """
     from kfkd.model_card import model_card
-    from kfkd.runs import RECORD, finished_run, load_run
+    from kfkd.runs import RECORD, Run, finished_run, load_run
 
     run, out = finished_run(run), Path(out).expanduser()
     if out.exists() and any(out.iterdir()):
@@ -57,14 +65,57 @@ def pack(run: Run | str | Path, out: str | Path, name: str | None = None) -> Pat
     with whole_folder(out) as beside:
         for subset in run.subsets:
             _write_weights(run.model(subset), beside / f"{subset}.npz")
-        record = json.loads(json.dumps(run.record))
-        record["data"]["path"] = ""
+        record = _handed_on(run, None if measured_by is None else finished_run(measured_by))
         write_json(beside / RECORD, record)
         moved = _moved(run, load_run(beside))
         if moved > 0.05:
             raise RunError(f"{run.folder} wants more than float16: a keypoint moved {moved:.3f} px")
-        write_text(beside / CARD, model_card(run, name or run.name, size(beside), moved))
+        shown = Run(run.folder, record)
+        write_text(beside / CARD, model_card(shown, name or run.name, size(beside), moved))
     return out
+
+
+def _handed_on(run: Run, measured_by: Run | None) -> dict[str, Any]:
+    """The record of the copy."""
+    from kfkd.recording import lineage, shown_path
+
+    record: dict[str, Any] = json.loads(json.dumps(run.record))
+    settings = record["settings"]
+    record["data"]["path"] = ""
+    if began := lineage(run):
+        record["lineage"] = began
+    if settings.get("start"):
+        settings["start"] = shown_path(settings["start"])
+    if settings.get("teachers"):
+        settings["teachers"] = [shown_path(path) for path in settings["teachers"]]
+    if measured_by is not None:
+        _check_twin(run, measured_by)
+        record["metrics"] = json.loads(json.dumps(measured_by.metrics))
+        split = measured_by.record["split"]
+        record["measured_by"] = {key: split[key] for key in ("seed", "train", "validation")}
+    return record
+
+
+def _check_twin(run: Run, other: Run) -> None:
+    """Refuses scores of another recipe, or of a run that held nothing out."""
+    if run.record["split"]["validation"] or other.metrics.get("on") != "validation":
+        raise RunError(
+            f"measured_by wants a run that held images out, for one that did not. Received: "
+            f"{other.folder} for {run.folder}"
+        )
+    for part, ours, theirs in (
+        ("data", *(r.record["data"]["fingerprint"] for r in (run, other))),
+        ("settings", *(_recipe_of(r) for r in (run, other))),
+    ):
+        if ours != theirs:
+            raise RunError(f"{other.folder} has other {part} than {run.folder}")
+
+
+def _recipe_of(run: Run) -> dict[str, Any]:
+    """A run's settings without what chooses its rows."""
+    settings = json.loads(json.dumps(run.record["settings"]))
+    settings["recipe"].pop("validation")
+    return {k: v for k, v in settings.items() if k not in ("seed", "split_seed", "fold")}
 
 
 def _write_weights(model: Model, path: Path) -> None:

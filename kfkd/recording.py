@@ -42,14 +42,16 @@ def training_command(run: Run) -> str:
         told["augment"] = recipe["augment"] or "none"
     if settings.get("split_seed") is not None:
         told["split_seed"] = settings["split_seed"]
-    for key in ("fold", "suspects", "start", "teachers", "teacher_share"):
+    for key in ("fold", "suspects", "teacher_share"):
         told |= {key: settings[key]} if settings.get(key) else {}
+    if settings.get("start"):
+        told["start"] = shown_path(settings["start"])
+    if settings.get("teachers"):
+        told["teachers"] = list(map(shown_path, settings["teachers"]))
     if "phases" in other:
         told |= fine_tuning_flags(recipe)
     if isinstance(options.get("weights"), str):
-        weights = options.pop("weights")
-        # Where it lies on the machine that trained is nobody's business.
-        told["weights"] = Path(weights).name if Path(weights).is_absolute() else weights
+        told["weights"] = shown_path(options.pop("weights"))
     known = (*told, "copies", *(["phases"] if "fine_tune" in told else []))
     rest = {key: recipe[key] for key in other if key not in known} | options
     settable = {*builder_options(entry(run.name)), *published} - {"phases", "weights"}
@@ -87,6 +89,27 @@ def _data_word(run: Run) -> str:
         other["size"] = "x".join(map(str, other["size"]))
     asked = "&".join(f"{key}={value}" for key, value in other.items())
     return f"{name}:DATA" + (f"?{asked}" if asked else "")
+
+
+def lineage(run: Run) -> list[str]:
+    """The commands of the runs that a run began with or was taught by, the oldest first.
+
+    Args:
+        run: whose `start` and `teachers` are still where they were.
+
+    Raises:
+        RunError: when one of them is not, or cannot be repeated by a command.
+    """
+    settings, told = run.record["settings"], []
+    for path in filter(None, (settings.get("start"), *(settings.get("teachers") or ()))):
+        other = finished_run(path)
+        told += [*lineage(other), f"{training_command(other)} --out {other.folder.name}"]
+    return list(dict.fromkeys(told))
+
+
+def shown_path(path: str) -> str:
+    """A path as others may see it: where it lies on the machine that trained is left out."""
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def measured(run: Run) -> dict[str, Any]:

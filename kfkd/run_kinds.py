@@ -22,6 +22,8 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
         **dict.fromkeys(("model", "status", "skeleton", "created", "backend"), str),
         **dict.fromkeys(("settings", "data", "split", "subsets", "machine", "versions"), dict),
         **dict.fromkeys(("mean_face", "metrics"), dict),
+        "measured_by": Numbers((int,)),
+        "lineage": list,
     },
     "settings": {
         "model": str,

@@ -21,7 +21,7 @@ def crop_faces(
     Args:
         pixels: uint8 (h, w, 3), RGB.
         matrices: n maps (2, 3) from the image's pixels to the crop's, see
-            `kfkd.crops.crop_matrix`.
+            `kfkd.crop_maps.crop_matrix`.
         size: (height, width) of the crops.
         channels: 1 = grey (luminance), 3 = RGB.
 

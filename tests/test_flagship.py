@@ -317,6 +317,7 @@ class _Killer(keras.callbacks.Callback):
             raise _Stop
 
 
+@pytest.mark.slow
 def test_schedule_and_mean_weights_resume_exactly(run, faces, tmp_path):
     folder = tmp_path / "killed"
     with pytest.raises(_Stop):

@@ -197,6 +197,7 @@ def test_exploring_lazy_faces(folder, tmp_path):
     assert pixels[0] == pixels[1]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_photos_in_bounded_memory(layouts, tmp_path, decoded, keras_ready):
     """920 MB of pixels: none is decoded for loading, a few batches' worth for a few batches."""
     count, batch, wanted = 100_000, 64, 5

@@ -56,6 +56,34 @@ def test_the_card_has_the_scores_with_the_mean_face_beside(run, packed):
     assert "held out" in card
 
 
+def test_a_run_of_all_rows_has_the_scores_of_its_twin(run, faces, tmp_path):
+    whole = kfkd.train("tiny", faces, epochs=2, validation=0, out=tmp_path / "whole", quiet=True)
+    packed = kfkd.pack(whole, tmp_path / "small", measured_by=run)
+    small = load_run(packed)
+    assert small.metrics == run.metrics and small.record["split"]["validation"] == 0
+    card = (packed / "MODEL_CARD.md").read_text()
+    held_out = run.record["split"]["validation"]
+    assert (
+        f"of the same training on {60 - held_out} of them, measured on the other {held_out}" in card
+    )
+    with pytest.raises(RunError, match="a run that held images out"):
+        kfkd.pack(run, tmp_path / "no", measured_by=whole)
+    longer = kfkd.train("tiny", faces, epochs=3, out=tmp_path / "longer", quiet=True)
+    with pytest.raises(RunError, match="has other settings"):
+        kfkd.pack(whole, tmp_path / "no", measured_by=longer)
+
+
+def test_the_card_tells_what_a_run_was_built_upon(run, faces, tmp_path):
+    given = {"epochs": 1, "start": run, "teachers": [run], "quiet": True}
+    student = kfkd.train("tiny", faces, out=tmp_path / "student", **given)
+    packed = kfkd.pack(student, tmp_path / "small")
+    made = (packed / "MODEL_CARD.md").read_text().partition("## How it was made")[2]
+    assert f"--out {run.folder.name}`\n2. `kfkd train tiny" in made
+    assert f"--start {run.folder.name} --teachers {run.folder.name}" in made
+    told = (packed / "run.json").read_text() + made
+    assert str(run.folder) not in told
+
+
 def test_a_full_folder_is_left_alone(run, packed, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(RunError, match="holds something already"):

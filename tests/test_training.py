@@ -251,6 +251,7 @@ def test_a_training_killed_within_epochs_ends_as_one_left_alone(
     assert_same_result(run, undisturbed, faces)
 
 
+@pytest.mark.slow
 def test_a_training_killed_between_epochs_and_subsets_ends_as_one_left_alone(
     tmp_path, faces, undisturbed
 ):
@@ -303,6 +304,7 @@ def test_phases_stretch_with_the_epochs():
     assert phases(Recipe(epochs=7)) == [Phase(7, None)]
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes_exactly(tmp_path, faces):
     settings = {"subsets": "dense", "epochs": 60, "early_stopping": 60}
     folder = tmp_path / "run"

@@ -84,7 +84,7 @@ class Devices:
         Raises:
             KfkdError: naming the layer.
         """
-        for layer in model.layers if self.mirrored else ():
+        for layer in model._flatten_layers() if self.mirrored else ():
             if getattr(layer, "closed", False):
                 raise KfkdError(
                     f"{model.name} holds a module of TF-Hub ({layer.name}), which trains on one "

@@ -17,6 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from kfkd.errors import InUse
+from kfkd.progress import say
 
 try:
     import fcntl
@@ -53,17 +54,34 @@ def locked(folder: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Lets one process after the other through the block; who waits for ten minutes may go, too.
+def renewing(path: Path, quiet: bool = False) -> Iterator[None]:
+    """Lets one process after the other read a file and write it anew, so that each adds to it.
+
+    Args:
+        path: the file.
+        quiet: do not say for whom it waits.
+    """
+    lock = path.with_name(f".{path.name}{LOCK}")
+    with in_turn(lock, lambda told: say(f"{path}: {told}", quiet), longest=float("inf")):
+        yield
+
+
+@contextmanager
+def in_turn(
+    path: Path, tell: Callable[[str], None], longest: float | None = None
+) -> Iterator[None]:
+    """Lets one process after the other through the block.
 
     Args:
         path: the file to lock; its folder is made where it is absent.
         tell: told, in one sentence, for whom it waits when that takes long.
+        longest: seconds after which whoever waits may go, too; None = ten minutes.
     """
     began, told = time.monotonic(), False
+    longest = _LONGEST if longest is None else longest
     while True:
         try:
-            with _held(path) if time.monotonic() - began < _LONGEST else nullcontext():
+            with _held(path) if time.monotonic() - began < longest else nullcontext():
                 yield
             return
         except _Taken as taken:
