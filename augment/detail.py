@@ -81,6 +81,7 @@ class MotionBlur(Photometric):
         """As `Photometric.apply`."""
         ops = keras.ops
         radius = ceil((self.length - 1) / 2)
+        self.want_sides(images, radius)
         half = (draws.uniform(1.0, self.length) - 1.0) / 2.0
         angle = draws.uniform(0.0, pi)
         # Points on the line half a pixel apart, each shared out between its nearest pixels.

@@ -135,6 +135,7 @@ class Clahe(Photometric):
         """As `Photometric.apply`."""
         levels = _levels(images)
         height, width = images.shape[1:3]
+        self.want_sides(images, self.tiles + 1 if self.tiles > 1 else 1)
         missing = [self.tiles - side % self.tiles for side in (height, width)]
         if missing == [self.tiles] * 2:
             missing = [0, 0]

@@ -54,6 +54,22 @@ class Transform:
                 f"{getattr(self, low)!r}, {getattr(self, high)!r}"
             )
 
+    def want_sides(self, images: Any, least: int) -> None:
+        """Refuses images that are too small for it.
+
+        Args:
+            images: (n, h, w, c).
+            least: pixels that height and width want.
+
+        Raises:
+            KfkdError: naming transform, what was received and what was wanted.
+        """
+        height, width = images.shape[1:3]
+        if min(height, width) < least:
+            raise KfkdError(
+                f"{self} wants images of {least} pixels a side at least. Received: {height}×{width}"
+            )
+
     @property
     def name(self) -> str:
         """How a mix calls it: `MotionBlur` → `motion_blur`."""

@@ -16,11 +16,15 @@ from kfkd.text import table
 if TYPE_CHECKING:
     import keras
 
+    from kfkd.codecs import Codec
+
 
 def build(
     name: str,
     outputs: int | None = None,
     input_shape: tuple[int, int, int] | None = None,
+    *,
+    codec: Codec | None = None,
     **options: Any,
 ) -> keras.Model:
     """Builds a model of the zoo, untrained.
@@ -30,6 +34,8 @@ def build(
         outputs: how many coordinates it answers with (8 dense, 22 sparse, 30 all), or maps where
             it answers with maps; None = those of the entry's first subset.
         input_shape: (h, w, c); None = the entry's own.
+        codec: what it is to answer with; None = the entry's own. A net of coordinates gets a head
+            of maps where the codec is one of maps (`kfkd.models.heads`).
         **options: handed to the builder, such as `weights` of vgg16_transfer.
 
     Returns:
@@ -64,7 +70,17 @@ def build(
             f"{' × '.join(map(str, wanted))} numbers. "
             f"Received: {getattr(model, 'output_shape', type(model).__name__)}"
         )
-    return model
+    return model if codec is None else _answering(model, codec.output_shape(outputs, shape))
+
+
+def _answering(model: keras.Model, wanted: tuple[int, ...]) -> keras.Model:
+    """The model, with a head of maps where it answers with coordinates and maps are wanted."""
+    if len(wanted) == 1 or len(model.output_shape) > 2:
+        return model
+    from kfkd.models.heads import with_maps
+
+    height, width, maps = wanted
+    return with_maps(model, (height, width), maps)
 
 
 def subset_outputs(found: Entry, subset: str, skeleton: Skeleton | None = None) -> int:

@@ -218,6 +218,8 @@ def _add_detect(verbs: Any) -> None:
     about = "where the face is, in pixels; may be given several times"
     box: dict[str, Any] = {"nargs": 4, "type": float, "action": "append"}
     verb.add_argument("--box", **box, metavar=tuple("XYWH"), help=about)
+    about = "a data set of photos, such as ibug:DIR, whose boxes say where faces are"
+    verb.add_argument("--boxes", metavar="DATA", help=about)
     about = "turn faces by their predicted eyes N times, for detectors without eyes"
     verb.add_argument("--refine", type=int, default=0, metavar="N", help=about)
     verb.add_argument("--batch-size", type=int, default=16, metavar="N", help="photos at a time")

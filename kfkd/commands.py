@@ -317,26 +317,20 @@ def pretrained(options: Namespace) -> None:
 
 def detect(options: Namespace) -> None:
     """Finds faces and keypoints in photos or a video."""
-    from kfkd.pretrained import run_and_rest
+    from kfkd.detecting_commands import asked
 
-    run, photos = run_and_rest(options.inputs)
-    if bool(photos) == (options.video is not None):
-        raise KfkdError("kfkd detect wants photos, or --video SOURCE")
+    settings = asked(options)
     _calm_tensorflow()
-    given = vars(options)
-    passed = ("faces", "least_score", "refine", "batch_size", "quiet")
-    settings = {**{key: given[key] for key in passed}, "boxes": options.box}
-    settings["detector"] = options.detector or ("box" if options.box else "mtcnn")
     if options.video is not None:
         from kfkd.detecting_video import detect_video
 
-        made = detect_video(run, options.video, options.out or "kfkd-detect", **settings)
+        made = detect_video(**settings)
         _print(made.as_dict(), options.json, _figures(made.as_dict()))
         return
     from kfkd.detecting import detect as verb
     from kfkd.detections import summary, table
 
-    found = verb(run, photos, out=options.out, **settings)
+    found = verb(**settings)
     _print([photo.as_dict() for photo in found], options.json, table(found))
     say(summary(found), options.quiet)
 

@@ -126,6 +126,17 @@ class CropRule:
         marks = {name: (points - old) * factor + new for name, points in self.landmarks.items()}
         return replace(self, size=size, landmarks=marks)
 
+    def zoomed(self, factor: float) -> CropRule:
+        """The rule of crops in which faces are `factor` times as large.
+
+        Args:
+            factor: above 0.
+        """
+        middle = (np.array(self.size[::-1]) - 1) / 2
+        marks = {name: (p - middle) * factor + middle for name, p in self.landmarks.items()}
+        frames = {name: (dx, dy, side / factor) for name, (dx, dy, side) in self.frames.items()}
+        return replace(self, frames=frames, landmarks=marks)
+
     def as_dict(self) -> dict[str, Any]:
         """The rule as JSON keeps it."""
         return {

@@ -12,7 +12,7 @@ from kfkd.detections import PhotoFaces, write_found
 from kfkd.drawing.photo_pictures import draw_faces, save_picture
 from kfkd.errors import DataError, KfkdError
 from kfkd.finding import KeypointFinder, Which
-from kfkd.pipelines.detectors import Detects
+from kfkd.pipelines.detectors import Detects, GivenBoxes
 from kfkd.pipelines.detectors import detector as detector_of
 from kfkd.pipelines.photo_reading import DRAWN, Source, chunks, photo_sources, read_photos
 from kfkd.pipelines.photos import Photo
@@ -27,7 +27,7 @@ def detect(
     detector: Detects = "mtcnn",
     faces: Which = "all",
     least_score: float | None = None,
-    boxes: Sequence[Sequence[float]] | None = None,
+    boxes: GivenBoxes | None = None,
     refine: int = 0,
     batch_size: int = 16,
     out: str | Path | None = None,
@@ -46,7 +46,8 @@ def detect(
             `kfkd.pipelines.detectors.detector`.
         faces: "all", or only the "biggest" of each photo.
         least_score: faces that the detector is less sure of are left out; None = its usual value.
-        boxes: (x, y, w, h) in pixels of the photo, for "box"; the same for every photo.
+        boxes: for "box", (x, y, w, h) in pixels of the photo, the same for every photo, or by its
+            file; or a data set's, as `kfkd.load_photos` gives it.
         refine: times that a face is turned by its predicted eyes and predicted anew, for detectors
             that give no eyes.
         batch_size: photos that go through the detector together.

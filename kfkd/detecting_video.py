@@ -16,7 +16,7 @@ from kfkd.detections import DetectedFace, face_rows, header
 from kfkd.drawing.photo_pictures import draw_faces
 from kfkd.errors import DataError
 from kfkd.finding import KeypointFinder, Which
-from kfkd.pipelines.detectors import Detects
+from kfkd.pipelines.detectors import Detects, GivenBoxes
 from kfkd.pipelines.detectors import detector as detector_of
 from kfkd.pipelines.photos import read_photo
 from kfkd.pipelines.video import VideoWriter, open_video, video_writer
@@ -58,7 +58,7 @@ def detect_video(
     detector: Detects = "mtcnn",
     faces: Which = "all",
     least_score: float | None = None,
-    boxes: Sequence[Sequence[float]] | None = None,
+    boxes: GivenBoxes | None = None,
     refine: int = 0,
     batch_size: int = 16,
     most_frames: int | None = None,

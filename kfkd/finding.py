@@ -80,8 +80,9 @@ class KeypointFinder:
         Args:
             photos: decoded.
         """
-        if given := self.detector.boxes:
-            found = [[Face(box).scaled(1 / photo.scale) for box in given] for photo in photos]
+        if self.detector.boxes:
+            given = [(photo, self.detector.given(photo.path)) for photo in photos]
+            found = [[Face(b).scaled(1 / photo.scale) for b in boxes] for photo, boxes in given]
         else:
             found = self.detector([photo.pixels for photo in photos])
         if self._all:

@@ -77,12 +77,14 @@ def pack(
 
 def _handed_on(run: Run, measured_by: Run | None) -> dict[str, Any]:
     """The record of the copy."""
-    from kfkd.recording import lineage, shown_path
+    from kfkd.recording import lineage_commands, shown_path
 
     record: dict[str, Any] = json.loads(json.dumps(run.record))
     settings = record["settings"]
+    if rule := run.known_crop_rule:  # the path, which tells the margin, is left out
+        record["crop"] = rule.as_dict()
     record["data"]["path"] = ""
-    if began := lineage(run):
+    if began := lineage_commands(run):
         record["lineage"] = began
     if settings.get("start"):
         settings["start"] = shown_path(settings["start"])
@@ -165,12 +167,13 @@ def packed_model(run: Run, subset: str) -> Model:
     if run.frame is None:
         raise RunError(f"{run.folder} does not say how large its images are")
     entry(run.name)
-    outputs, frame = run.codec(subset).outputs(len(points)), run.frame
+    codec, frame = run.codec(subset), run.frame
+    outputs = codec.outputs(len(points))
     try:
         stored = read_arrays(path)
         weights = [stored[str(i)] for i in range(len(stored))]
-        _refuse_larger(lambda: build(run.name, outputs, frame, **options), weights)
-        model = build(run.name, outputs, frame, **options)
+        _refuse_larger(lambda: build(run.name, outputs, frame, codec=codec, **options), weights)
+        model = build(run.name, outputs, frame, codec=codec, **options)
         model.set_weights([w.astype(np.float32) for w in weights])
     except (ValueError, KeyError) as error:
         raise RunError(f"{path} does not hold the weights of {run.name}: {error}") from error

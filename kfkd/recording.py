@@ -91,20 +91,29 @@ def _data_word(run: Run) -> str:
     return f"{name}:DATA" + (f"?{asked}" if asked else "")
 
 
-def lineage(run: Run) -> list[str]:
-    """The commands of the runs that a run began with or was taught by, the oldest first.
+def lineage(run: Run) -> list[Run]:
+    """The runs that a run began with or was taught by, the oldest first.
 
     Args:
         run: whose `start` and `teachers` are still where they were.
 
     Raises:
-        RunError: when one of them is not, or cannot be repeated by a command.
+        RunError: when one of them is not, or is unfinished.
     """
-    settings, told = run.record["settings"], []
+    settings, found = run.record["settings"], dict[Path, Run]()
     for path in filter(None, (settings.get("start"), *(settings.get("teachers") or ()))):
         other = finished_run(path)
-        told += [*lineage(other), f"{training_command(other)} --out {other.folder.name}"]
-    return list(dict.fromkeys(told))
+        found |= {one.folder.resolve(): one for one in (*lineage(other), other)}
+    return list(found.values())
+
+
+def lineage_commands(run: Run) -> list[str]:
+    """The commands of `lineage`, with the names that the next ones call their runs by.
+
+    Raises:
+        RunError: likewise, or when one cannot be repeated by a command.
+    """
+    return [f"{training_command(one)} --out {one.folder.name}" for one in lineage(run)]
 
 
 def shown_path(path: str) -> str:
@@ -134,6 +143,10 @@ def measured(run: Run) -> dict[str, Any]:
     if scores["kaggle_rmse"] is None:
         raise RunError(f"{run.folder} does not predict every keypoint")
     record = run.record
+    before = [
+        {"command": line, **_cost(one)}
+        for line, one in zip(lineage_commands(run), lineage(run), strict=True)
+    ]
     return {
         "model": run.name,
         "augment": mix_name(run),
@@ -142,12 +155,20 @@ def measured(run: Run) -> dict[str, Any]:
         "mean_face_per_source": run.metrics["mean_per_source"]["kaggle_rmse"],
         "validation_images": record["split"]["validation"],
         "on": f"{record['split']['validation']} held-out images of {record['data']['rows']}",
-        "epochs": {name: part["epochs"] for name, part in parts.items()},
-        "minutes": round(sum(part["seconds"] for part in parts.values()) / 60, 1),
+        **_cost(run),
         "images_per_second": {name: part["images_per_second"] for name, part in parts.items()},
         "seed": record["settings"]["seed"],
         "machine": f"{record['machine']['cpu']}, {record['machine']['cores']} cores",
         "command": training_command(run),
+        **({"before": before} if before else {}),
+    }
+
+
+def _cost(run: Run) -> dict[str, Any]:
+    parts = run.record["subsets"]
+    return {
+        "epochs": {name: part["epochs"] for name, part in parts.items()},
+        "minutes": round(sum(part["seconds"] for part in parts.values()) / 60, 1),
     }
 
 
@@ -196,6 +217,7 @@ def results_table(results: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     ranked = sorted(results.items(), key=lambda item: item[1]["kaggle_rmse"])
+    commands: list[str] = []
     for _, row in ranked:
         published = entry(row["model"]).published
         cells = [
@@ -205,16 +227,23 @@ def results_table(results: Mapping[str, Any]) -> str:
             f"{row['mean_face']:.3f} ({row['mean_face_per_source']:.3f})",
             *(f"{row[key]:.3f}" for key in ("dense", "sparse", "full", "four_point")),
             str(row["validation_images"]),
-            " + ".join(map(str, row["epochs"].values())),
-            f"{row['minutes']:g}",
+            " → ".join(" + ".join(map(str, one["epochs"].values())) for one in _stages(row)),
+            f"{sum(one['minutes'] for one in _stages(row)):.4g}",
             " / ".join(f"{rate:.0f}" for rate in row["images_per_second"].values()),
             f"{published['private']:.3f} / {published['public']:.3f}"
             if "private" in published
             else "—",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    commands = [f"- `{row['command']}` ({row['machine']})" for _, row in ranked]
+    for _, row in ranked:
+        told = ", then ".join(f"`{one['command']}`" for one in _stages(row))
+        commands.append(f"- {told} ({row['machine']})")
     return "\n".join([*lines, "", *commands])
+
+
+def _stages(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What was trained, one after the other: the runs that the row's began with, then its own."""
+    return [*row.get("before", ()), row]
 
 
 def write_block(path: str | Path, text: str, name: str = "measured") -> None:

@@ -129,11 +129,12 @@ class Run:
         Raises:
             KfkdError: when run.json describes none and its data set has none.
         """
-        from kfkd.pipelines.crop_rules import crop_rule
+        from kfkd.pipelines.crop_rules import crop_rule_of
 
         if "crop" in self.record:
             return rule_from(self.record["crop"])
-        return crop_rule(self.record["data"]["origin"])
+        data = self.record["data"]
+        return crop_rule_of(data["origin"], str(data.get("path") or ""))
 
     @property
     def known_crop_rule(self) -> CropRule | None:

@@ -98,8 +98,9 @@ def train(
             for it, so that nothing is chosen by the fold. See `kfkd.cross_validate`.
         suspects: an audit.csv of `kfkd.audit`: the labels that it says to drop are not learned;
             held-out rows keep all of theirs.
-        codec: changed settings of the entry's codec, such as {"sigma": 3.0}, or another kind that
-            the network fits, {"codec": "integral", "stride": 1, "margin": 0}.
+        codec: changed settings of the entry's codec, such as {"sigma": 3.0}, or another kind: a
+            net of coordinates gets a head of maps, {"codec": "heatmap", "stride": 4, "sigma": 6},
+            one that answers with maps keeps their size, {"codec": "integral", "margin": 0}.
         start: a finished run of the same entry whose weights the training begins with, such as
             "pyramid" for those that come with the package; a last layer for other keypoints begins
             at random. Held-out images that it has learned are refused.

@@ -133,7 +133,7 @@ def hub_backbone(weights: str, image_shape: tuple[int, int, int]) -> HubBackbone
     Raises:
         WeightsError: when the module cannot be had.
         DataError: when it is not a feature vector.
-        KfkdError: when it does not take such images, or Keras does not run on TensorFlow.
+        KfkdError: when it does not take such images, or TensorFlow on one device is not what runs.
     """
     want_tensorflow()
     with module_folder(weights) as folder:

@@ -105,13 +105,18 @@ def rebuilt_module(graph: bytes) -> Any:
 
 
 def want_tensorflow() -> None:
-    """Refuses other backends, under which a module's graph could not run.
+    """Refuses what a module's graph could not run under.
 
     Raises:
-        KfkdError: when Keras runs on another backend than TensorFlow.
+        KfkdError: when Keras runs on another backend than TensorFlow, or several devices share
+            its work.
     """
     if (backend := keras.config.backend()) != "tensorflow":
         raise KfkdError(f"TF-Hub modules want KERAS_BACKEND=tensorflow. Received: {backend}")
+    import tensorflow as tf
+
+    if (devices := tf.distribute.get_strategy().num_replicas_in_sync) > 1:
+        raise KfkdError(f"TF-Hub modules train on one device. Received: devices={devices}")
 
 
 def load_module(folder: Path, weights: bool = True) -> Any:
@@ -125,7 +130,7 @@ def load_module(folder: Path, weights: bool = True) -> Any:
         The module: callable, with `variables` and `trainable_variables`.
 
     Raises:
-        KfkdError: when Keras runs on another backend than TensorFlow.
+        KfkdError: as `want_tensorflow`.
         DataError: when it cannot be loaded, or lacks these.
     """
     want_tensorflow()

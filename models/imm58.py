@@ -98,5 +98,8 @@ def imm58_cnn5(
 def imm58_funnel5(
     outputs: int, input_shape: Shape = (120, 160, 1), units: int = 500, **options: Any
 ) -> Model:
-    """Five convolutions, kernels of 10, 7, 5, 5, 5, and a dense layer of 500; as `plain_net`."""
+    """Five convolutions, kernels of 10, 7, 5, 5, 5, and a dense layer of 500; as `plain_net`.
+
+    120×160 grey pixels, padding, and a max-pool after each convolution are ours.
+    """
     return plain_net("imm58_funnel5", outputs, input_shape, _FUNNEL5, units, **options)

@@ -84,7 +84,10 @@ def nose_cnn3(
 def nose_funnel(
     outputs: int, input_shape: Shape = (60, 80, 1), units: int = 150, **options: Any
 ) -> Model:
-    """Three convolutions with kernels of 7, 5 and 3, and a dense layer of 150; as `plain_net`."""
+    """Three convolutions with kernels of 7, 5 and 3, and a dense layer of 150; as `plain_net`.
+
+    60×80 pixels and convolutions padded "same" are ours.
+    """
     return plain_net("nose_funnel", outputs, input_shape, _FUNNEL, units, **options)
 
 
@@ -104,5 +107,8 @@ def nose_funnel(
 def nose_fan(
     outputs: int, input_shape: Shape = (60, 80, 1), units: int = 150, **options: Any
 ) -> Model:
-    """The funnel's filters with kernels of 3, 5 and 7; as `plain_net`."""
+    """The funnel's filters with kernels of 3, 5 and 7; as `plain_net`.
+
+    60×80 pixels and convolutions padded "same" are ours.
+    """
     return plain_net("nose_fan", outputs, input_shape, _FAN, units, **options)

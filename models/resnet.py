@@ -47,7 +47,7 @@ def resnet50_68(
     """ResNet-50 with a dense layer for the coordinates; as `resnet`.
 
     The count is torchvision's, without convolution biases; ResNet50 of keras.applications has
-    them, and so is another net.
+    them, and so is another net. Crops of 224×224 pixels are ours.
     """
     name, repeats = "resnet50_68", (3, 4, 6, 3)
     return resnet(name, outputs, input_shape, bottleneck, repeats, weights, **options)
@@ -77,7 +77,10 @@ def resnet18_k5(
     weights: str | None = None,
     **options: Any,
 ) -> Model:
-    """ResNet-18 whose first convolution is 5×5, padded by 2 (ours); as `resnet`."""
+    """ResNet-18 whose first convolution is 5×5; as `resnet`.
+
+    Padding that by 2, and grey pixels, are ours.
+    """
     name, repeats = "resnet18_k5", (2, 2, 2, 2)
     return resnet(name, outputs, input_shape, basic, repeats, weights, stem=5, **options)
 
@@ -92,7 +95,12 @@ def resnet18_k5(
     recipe=Recipe(batch_size=32, epochs=20, validation=0.1),
     codec=_SHARES,
     source="CS194 report 3, ResNet-18 on iBUG",
-    mistakes=(_OPEN, "It names no batch size: 32 is ours.", _SCORE),
+    mistakes=(
+        _OPEN,
+        "It names no batch size: 32 is ours.",
+        "It begins with ImageNet's weights; here it begins at random where weights= names no file.",
+        _SCORE,
+    ),
 )
 @options_of(resnet)
 def resnet18_gray(

@@ -37,8 +37,9 @@ _CNN5 = tuple(
     source="YouTube Faces report, CNN of five convolutions",
     mistakes=(
         "Its test frames are of persons whom the training frames show too; splits by person here.",
-        "It cuts test frames at random like training frames; here only training frames are cut, by "
-        "up to 224/250 of their sides, so that whole frames are learned as well.",
+        "It brings a frame's shorter side to 250 pixels and cuts 224×224 out at random, of test "
+        "frames too; here whole frames become 224×224, whatever their proportions, and only "
+        "training frames are cut, by up to 224/250 of their sides: nothing of a frame is lost.",
         "It names no batch size: 10 is ours, as is the fifth of the persons held out.",
     ),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from kfkd.storage.files import read_json
 
 _TABLE = Path(__file__).with_name("crop_rules.json")
 _LIKE = {"synthetic": "kaggle", "own": "kaggle"}
+_BOXED = {"ibug": "ibug", "pts": "pts", "own": "folder"}
+"""Data sets of photos whose faces are cropped by boxes, by origin; the others show whole photos."""
+
 _CHUNK = 256
 
 
@@ -72,6 +76,33 @@ def crop_rule(origin: str) -> CropRule:
     if name not in rules:
         raise KfkdError(f"no crop rule is known for {origin!r}, only for {', '.join(rules)}")
     return rule_from(rules[name])
+
+
+def crop_rule_of(origin: str, path: str = "") -> CropRule:
+    """How the faces of the data that a run learned from were cut out of photos.
+
+    Its frame "given" is that of the data set's own boxes, where it has some.
+
+    Args:
+        origin: `FaceSet.origin`.
+        path: `FaceSet.path`; a margin other than the usual one in it shows more or less of a face.
+
+    Raises:
+        KfkdError: when no rule was measured for the origin, or the path makes no sense.
+    """
+    from kfkd.pipelines.photo_sources import KINDS
+    from kfkd.pipelines.source_text import photo_source
+
+    rule = crop_rule(origin)
+    if origin not in _BOXED:
+        return rule
+    usual = KINDS[_BOXED[origin]].margin
+    rule = replace(rule, frames={**rule.frames, "given": (0.0, 0.0, 1 + 2 * usual)})
+    named = photo_source(path)
+    margin = usual if named is None else named[2].get("margin", usual)
+    if not -0.5 < margin < math.inf:  # out of a run.json, which may hold anything
+        raise KfkdError(f"margin wants a share above -0.5. Received: {margin}")
+    return rule if margin == usual else rule.zoomed((1 + 2 * usual) / (1 + 2 * margin))
 
 
 @cache

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from kfkd.crops import Box, Face
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.lazy import cv2
+from kfkd.photosets import PhotoSet
 
 Images = Sequence[np.ndarray]
 
@@ -34,14 +36,19 @@ class Detector:
         least_score: faces below are left out.
         longest: images are reduced to this many pixels on their longer side before they are
             searched, None = never; boxes come back in the pixels of the image handed in.
-        boxes: faces that are there before anything is looked at, in pixels of the photo itself.
+        boxes: faces that are there before anything is looked at, in pixels of the photo itself:
+            of every photo, or by its file.
     """
 
     name: str
     find: Finds
     least_score: float = -math.inf
     longest: int | None = None
-    boxes: tuple[Box, ...] = ()
+    boxes: tuple[Box, ...] | Mapping[str, tuple[Box, ...]] = ()
+
+    def given(self, path: str) -> tuple[Box, ...]:
+        """The boxes given for a photo; none where it is not among the files that have some."""
+        return self.boxes.get(path, ()) if isinstance(self.boxes, Mapping) else self.boxes
 
     def __call__(self, images: Images) -> list[list[Face]]:
         """Finds the faces of images.
@@ -79,7 +86,7 @@ def detector(
     kind: str | Finds | Detector = "mtcnn",
     *,
     least_score: float | None = None,
-    boxes: Sequence[Sequence[float]] | None = None,
+    boxes: GivenBoxes | None = None,
     **options: Any,
 ) -> Detector:
     """A face detector.
@@ -89,7 +96,8 @@ def detector(
             your own from a list of uint8 RGB images to a list, for each, of (x, y, w, h) or
             `Face`s. Its attribute `name`, if it has one, is looked up in crop rules.
         least_score: faces below are left out; None = the detector's usual value.
-        boxes: for "box", (x, y, w, h) in pixels of the photo, the same for every photo.
+        boxes: for "box", (x, y, w, h) in pixels of the photo, the same for every photo, or by its
+            file; or what `kfkd.load_photos` gave: each photo's faces are where its data set says.
         options: the detector's own, such as `scale_factor` of haar, `model` of yunet.
 
     Raises:
@@ -101,6 +109,8 @@ def detector(
         >>> find([np.zeros((80, 80, 3), np.uint8)])[0][0].box
         (10.0, 10.0, 50.0, 50.0)
     """
+    if boxes is not None and kind != "box":
+        raise KfkdError(_BOXES_AND_BOX)
     if isinstance(kind, Detector):
         return kind if least_score is None else replace(kind, least_score=least_score)
     if least_score is not None and not math.isfinite(least_score):
@@ -109,11 +119,9 @@ def detector(
     if callable(kind):
         name = str(getattr(kind, "name", getattr(kind, "__name__", "own")))
         return Detector(name, kind, floor, **options)
-    if (kind == "box") != (boxes is not None):
-        raise KfkdError('boxes belong to the detector "box", and it wants at least one')
-    if boxes is not None:
-        faces = [as_face(box) for box in boxes]
-        return Detector("box", lambda images: [[] for _ in images], boxes=_boxes(faces))
+    if kind == "box":
+        name = "given" if isinstance(boxes, PhotoSet) else "box"
+        return Detector(name, lambda images: [[] for _ in images], boxes=_checked(boxes))
     if kind not in _USUAL_SCORES:
         raise UnknownName("face detector", kind, [*_USUAL_SCORES, "box"])
     usual = _USUAL_SCORES[kind] if least_score is None else least_score
@@ -124,6 +132,7 @@ def detector(
     return Detector(kind, find, usual, _LONGEST)
 
 
+_BOXES_AND_BOX = 'boxes belong to the detector "box", and it wants at least one'
 _USUAL_SCORES = {"mtcnn": 0.9, "haar": 0.0, "yunet": 0.7}
 _LONGEST = 1024
 
@@ -144,10 +153,25 @@ def _finder(kind: str, **options: Any) -> Finds:
     return YunetFinder(**options)
 
 
-def _boxes(faces: Sequence[Face]) -> tuple[Box, ...]:
-    if not faces:
-        raise KfkdError('the detector "box" wants at least one box. Received: none')
-    return tuple(face.box for face in faces)
+def _checked(boxes: GivenBoxes | None) -> tuple[Box, ...] | dict[str, tuple[Box, ...]]:
+    if boxes is None or not len(boxes):
+        raise KfkdError(_BOXES_AND_BOX)
+    if isinstance(boxes, PhotoSet):
+        boxes = _by_file(boxes)
+    if not isinstance(boxes, Mapping):
+        return tuple(as_face(box).box for box in boxes)
+    # As `Photo.path` has them.
+    files = ((str(Path(file).expanduser()), of) for file, of in boxes.items())
+    return {file: tuple(as_face(box).box for box in of) for file, of in files}
+
+
+def _by_file(photos: PhotoSet) -> dict[str | Path, list[Sequence[float]]]:
+    if np.isnan(photos.boxes).any():
+        raise KfkdError(f"the data set {photos.origin} shows whole photos and gives no boxes")
+    by_file: dict[str | Path, list[Sequence[float]]] = {}
+    for path, box in zip(photos.paths, photos.boxes.tolist(), strict=True):
+        by_file.setdefault(path, []).append(box)
+    return by_file
 
 
 def as_face(answer: Any) -> Face:
@@ -180,6 +204,9 @@ def reduced(image: np.ndarray, longest: int | None) -> tuple[np.ndarray, float]:
     size = (max(1, round(width / scale)), max(1, round(height / scale)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
 
+
+GivenBoxes = Sequence[Sequence[float]] | Mapping[str | Path, Sequence[Sequence[float]]] | PhotoSet
+"""What users hand in as boxes."""
 
 Detects = str | Callable[[list[np.ndarray]], Sequence[Sequence[Any]]] | Detector
 """What users hand in as a detector."""

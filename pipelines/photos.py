@@ -79,8 +79,8 @@ def read_photo(source: str | Path | np.ndarray, most_pixels: int = MOST_PIXELS) 
     try:
         with _open(path) as image:
             return _decode(image, str(path), most_pixels)
-    except DataError:
-        raise
+    except DataError as error:
+        raise error if error.file else DataError(str(error), file=path) from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
         message = f"cannot be read as an image: {_reason(error)}"
         raise DataError(message, file=path) from error

@@ -1,6 +1,7 @@
 """YouTube Faces as Udacity hands it out: frames of any size and a CSV of 68 points for each part.
 
-Points are whole numbers counted from 0. Frames with a fourth channel are read without it.
+Points are whole numbers counted from 0. Frames with a fourth channel are read without it; where it
+is transparent they become white.
 """
 
 from __future__ import annotations

@@ -96,13 +96,25 @@ def test_quiet_is_quiet(capsys, tiny_zoo, data, tmp_path):
     assert shown.err == ""
 
 
-def test_interrupt_says_how_to_go_on(capsys, tiny_zoo, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("train", "tiny"), "kfkd resume RUN"),
+        (("train", "tiny", "--out", "my run"), "kfkd resume 'my run'"),
+        (("train", "tiny", "--out", "a", "--devices", "all"), "kfkd resume a --devices all"),
+        (("resume", "a", "--devices", "2"), "kfkd resume a --devices 2"),
+        (("train", "tiny", "--machines", "2", "--machine", "0"), "same command on all machines"),
+    ],
+)
+def test_interrupt_says_how_to_go_on(capsys, tiny_zoo, monkeypatch, arguments, told):
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kfkd.training.train", interrupt)
-    shown = asked(capsys, "train", "tiny", "--data", data, code=130)
-    assert "kfkd resume" in shown.err
+    for verb in ("train", "resume"):
+        monkeypatch.setattr(f"kfkd.training.{verb}", interrupt)
+    said = asked(capsys, *arguments, code=130).err.strip()
+    assert said.startswith("kfkd: stopped; ") and told in said
+    assert said.endswith(told) or "machines" in told
 
 
 def test_demo_goes_the_whole_way(capsys, tiny_zoo, tmp_path):

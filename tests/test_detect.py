@@ -218,6 +218,32 @@ def test_a_broken_file_is_named_and_the_rest_goes_on(run, photo, tmp_path, capsy
     assert "error" in with_errors[1].as_dict()
 
 
+def test_boxes_by_file_and_of_a_data_set(run, layouts, tmp_path, capsys):
+    folder = layouts.write_ibug(tmp_path / "ibug", count=3)
+    photos = kfkd.load_photos("ibug", folder, quiet=True)
+    first, *others = dict.fromkeys(photos.paths)
+    by_file = {first: [(4, 5, 20, 22), (30, 9, 21, 20)]}
+    found = kfkd.detect(run, [first, *others], detector="box", boxes=by_file, quiet=True)
+    assert [len(photo.faces) for photo in found] == [2, *(0 for _ in others)]
+    assert main(["detect", str(run.folder), "--boxes", f"ibug:{folder}", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    boxes = np.array([face["box"] for photo in told for face in photo["faces"]])
+    assert boxes == pytest.approx(photos.boxes, abs=0.01)
+    for flags, message in (
+        (["--boxes", "nothing"], "wants NAME:PATH"),
+        (["--boxes", f"ibug:{folder}", "--box", "0", "0", "9", "9"], "goes without --box"),
+        (["--boxes", f"imm:{layouts.write_imm(tmp_path / 'imm')}"], "gives no boxes"),
+        (["--boxes", f"ibug:{folder}", "--detector", "haar"], "boxes belong"),
+    ):
+        assert main(["detect", str(run.folder), *flags]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_photo_that_is_not_there_is_named(capsys):
+    assert main(["detect", "absent.jpg"]) == 2
+    assert capsys.readouterr().err == "kfkd: absent.jpg: there is no such photo, and no such run\n"
+
+
 def test_nothing_but_broken_files_is_a_failure(run, tmp_path, capsys):
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_text("no picture")

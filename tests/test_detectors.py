@@ -4,18 +4,20 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfkd.crop_maps import crop_matrix, inverse, place, roll_of, scaled_points
 from kfkd.crops import CropRule, Face, rule_from
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.faces import FaceSet
-from kfkd.pipelines.crop_rules import crop_rule, fit_rule
+from kfkd.pipelines.crop_rules import crop_rule, crop_rule_of, fit_rule
 from kfkd.pipelines.cropping import crop_faces
 from kfkd.pipelines.detector_mtcnn import batches
 from kfkd.pipelines.detector_yunet import face_of_row
 from kfkd.pipelines.detectors import Detector, detector
+from kfkd.pipelines.photo_faces import crop_matrices
+from kfkd.pipelines.photo_sources import KINDS, load_photos
 from kfkd.pipelines.synthetic import synthetic_faces
 
 UPRIGHT = np.array([[30.0, 37], [66, 37], [48, 58], [33, 74], [63, 74]])
@@ -43,6 +45,7 @@ def tilted(degrees=0.0, size=1.0, centre=(200.0, 150.0)):
     marked=st.booleans(),
     scale=st.integers(1, 5),
 )
+@settings(deadline=None)
 def test_photo_to_crop_to_photo_comes_back(degrees, size, x, y, marked, scale):
     face = tilted(degrees, size, (x, y))
     matrix = crop_matrix(face, MARKED if marked else RULE)
@@ -53,6 +56,7 @@ def test_photo_to_crop_to_photo_comes_back(degrees, size, x, y, marked, scale):
 
 
 @given(degrees=st.floats(-170, 170), size=st.floats(0.2, 30), scale=st.integers(1, 8))
+@settings(deadline=None)
 def test_landmarks_land_where_the_data_set_has_them(degrees, size, scale):
     face = tilted(degrees, size).scaled(1 / scale)
     matrix = crop_matrix(face, MARKED)
@@ -167,6 +171,39 @@ def test_kaggles_rule_is_measured():
         crop_rule("nothing")
 
 
+def test_a_margin_other_than_usual_shows_more_of_a_face():
+    usual, wide = (
+        crop_rule_of("ibug", f"ibug:/data?size=96x96&margin={margin}") for margin in (0.25, 1)
+    )
+    assert usual.as_dict() == crop_rule_of("ibug").as_dict()
+    face = Face((90, 80, 60, 70), 1.0, turned(UPRIGHT, 10, 1.0, (120, 115)))
+    for detected, name in ((face, "mtcnn"), (Face(face.box), "haar"), (Face(face.box), "given")):
+        small, large = (crop_matrix(detected, rule, name) for rule in (wide, usual))
+        middle = place(inverse(large), np.array([111.5, 111.5]))
+        assert place(small, middle) == pytest.approx(np.array([111.5, 111.5]))
+        assert large[:, :2] == pytest.approx(2 * small[:, :2])
+    whole = crop_rule_of("imm", "imm:/data?margin=1")  # a whole photo has no margin
+    assert whole.as_dict() == crop_rule("imm").as_dict()
+    for margin in ("-0.5", "inf", "nan"):
+        with pytest.raises(KfkdError, match="margin"):
+            crop_rule_of("ibug", f"ibug:/data?margin={margin}")
+
+
+def test_boxes_of_a_data_set_are_cropped_as_in_training(layouts, tmp_path):
+    photos = load_photos("ibug", layouts.write_ibug(tmp_path, count=3), quiet=True)
+    trained = crop_matrices(photos, (96, 96), 0.4)
+    rule = crop_rule_of("ibug", "ibug:/data?margin=0.4").resized((96, 96))
+    find = detector("box", boxes=photos)
+    for path, matrix in zip(photos.paths, trained, strict=True):
+        (box,) = find.given(path)
+        assert crop_matrix(Face(box), rule, find.name) == pytest.approx(matrix)
+    assert find.given("another.jpg") == ()
+
+
+def test_every_data_set_of_photos_has_a_rule():
+    assert {crop_rule_of({"folder": "own"}.get(name, name)).align for name in KINDS} == {True}
+
+
 def test_fitting_a_rule_recovers_the_frame():
     faces = synthetic_faces(40)
     jitter = np.random.default_rng(0).normal(0, 0.5, (40, 4))
@@ -239,6 +276,9 @@ def test_names_and_options_of_detectors(monkeypatch, tmp_path):
             detector("box", boxes=boxes)
     with pytest.raises(KfkdError, match="boxes belong"):
         detector("haar", boxes=[(0, 0, 1, 1)])
+    for own in (lambda images: [], detector("haar")):
+        with pytest.raises(KfkdError, match="boxes belong"):
+            detector(own, boxes=[(0, 0, 1, 1)])
     assert detector("haar").find is detector("haar").find  # made once
     assert detector("box", boxes=[(0, 0, 5, 6)]).boxes == ((0, 0, 5, 6),)
 

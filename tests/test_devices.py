@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from kfkd.errors import KfkdError
+from kfkd.learning.determinism import take_memory_as_needed
 from kfkd.machines.cluster import Machines
 from kfkd.machines.devices import Devices, check_devices, devices_for
 from kfkd.machines.joining import join, machines_asked
@@ -254,6 +255,22 @@ def test_other_numbers_of_devices_are_refused(asked):
 def test_one_device_is_one_device(keras_ready):
     assert devices_for(None, Machines()) == devices_for(1, Machines()) == Devices()
     assert devices_for("all", Machines()).count >= 1
+
+
+@needs("tensorflow")
+def test_a_gpus_memory_is_taken_as_needed_where_that_can_be_set(monkeypatch):
+    import tensorflow as tf
+
+    asked = []
+
+    def grow(gpu, on):
+        asked.append((gpu, on))
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"{kind}:0", f"{kind}:1"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", grow)
+    take_memory_as_needed()
+    assert asked == [("GPU:0", True), ("GPU:1", True)]
 
 
 def test_machines_come_from_flags_or_the_environment(monkeypatch):

@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -9,7 +10,7 @@ import kfkd
 from kfkd.cli import main
 from kfkd.codecs import Coordinates, Heatmap, Integral
 from kfkd.data import built_in_images
-from kfkd.errors import KfkdError, RunError, UnknownName
+from kfkd.errors import KfkdError, RunError, UnknownName, WriteError
 from kfkd.exporting import furthest
 from kfkd.exports.views import zoom_weights
 from kfkd.gaussians import DECODERS
@@ -190,6 +191,20 @@ def test_every_runtime_answers_as_the_run(exported, request, images, name, to):
     near(predict(images[:2]), run.predict(images[:2], source=source))
 
 
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["onnx", "litert"])
+def test_the_run_that_comes_along_answers_alike_on_real_faces(kaggle_folder, tmp_path, to):
+    if to == "onnx":
+        pytest.importorskip("tf2onnx")
+        pytest.importorskip("onnxruntime")
+    out = tmp_path / ("pyramid.onnx" if to == "onnx" else "pyramid.tflite")
+    kfkd.export("pyramid", to, out, data=kaggle_folder, quiet=True)
+    check = json.loads(Path(f"{out}.json").read_text())["check"]
+    assert check["images"].endswith(" images") and int(check["images"].split()[0]) > 100
+    assert check["largest_difference_px"] <= NEAR and check["points_further_off"] == 0
+
+
 def test_litert_takes_several_images_after_resizing(exported, tiny_run, images):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter").Interpreter
     model = interpreter(model_path=str(exported("tiny", "litert")))
@@ -321,6 +336,33 @@ def test_a_model_that_cannot_be_converted_or_run_is_not_kept(
         with pytest.raises(KfkdError, match=said):
             kfkd.export(tiny_run, "litert", tmp_path / "a.tflite", quiet=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def no_file_beyond(limit):
+    """No file may grow beyond so many bytes, which to a process is as good as a full disk."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("to", ["onnx", "litert", "saved_model"])
+def test_on_a_full_disk_the_old_export_stays(exported, tiny_run, tmp_path, to):
+    path, old = exported("tiny", to), tmp_path / exported("tiny", to).name
+    sizes = [2000]
+    if path.is_file():
+        old.write_text("old")
+        # ONNX's tools write the model twice, the second time with its facts.
+        sizes.append(path.stat().st_size - 100)
+    for size in sizes:
+        told = pytest.raises(WriteError, match=rf"cannot write {old}: File too large$")
+        with told, no_file_beyond(size):
+            kfkd.export(tiny_run, to, old, quiet=True)
+        assert [file.read_text() for file in tmp_path.iterdir()] == ["old"] * path.is_file()
 
 
 def test_a_full_folder_is_left_alone(tiny_run, tmp_path):

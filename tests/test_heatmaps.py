@@ -302,6 +302,57 @@ def test_a_training_may_change_the_codec(map_zoo, tmp_path):
     assert np.isfinite(run.predict(faces.images[:2])[:, dense]).all()
 
 
+def test_a_net_of_coordinates_takes_a_head_of_maps(tmp_path):
+    faces, codec = synthetic_faces(32, seed=5), {"codec": "heatmap", "stride": 4, "sigma": 6.0}
+    given = {"loss": "adaptive_wing", "epochs": 1, "subsets": "dense", "quiet": True}
+    run = kfkd.train("simple_cnn", faces, codec=codec, out=tmp_path / "run", **given)
+    assert run.model("dense").output_shape == (None, 24, 24, 4)
+    dense = list(faces.skeleton.subset("dense"))
+    assert np.isfinite(run.predict(faces.images[:5])[:, dense]).all()
+
+
+def test_a_head_of_maps_is_packed_along(tmp_path):
+    faces, codec = synthetic_faces(32, seed=5), {"codec": "integral", "stride": 4}
+    given = {"loss": "huber(2)", "epochs": 1, "subsets": "dense", "quiet": True}
+    run = kfkd.train("simple_cnn", faces, codec=codec, out=tmp_path / "run", **given)
+    copy = kfkd.load_run(kfkd.pack(run, tmp_path / "packed"))
+    assert copy.model("dense").output_shape == (None, 26, 26, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "shape"),
+    [
+        ("resnet18_gray", Heatmap(stride=4, sigma=6.0), (16, 16, 5)),
+        ("nose_cnn3", Heatmap(stride=3, sigma=6.0), (22, 22, 5)),
+        ("lenet5", Integral(stride=2), (34, 34, 5)),
+    ],
+)
+def test_maps_have_the_size_that_the_codec_wants(name, codec, shape):
+    model = kfkd.build(name, 5, (64, 64, 1), codec=codec)
+    assert model.output_shape == (None, *shape)
+    assert codec.decode(model(np.zeros((1, 64, 64, 1)))).shape == (1, 5, 2)
+
+
+def test_a_net_without_maps_takes_no_head_of_maps(map_zoo):
+    @register
+    def flat(outputs, input_shape=(96, 96, 1)):
+        image = keras.Input(input_shape)
+        x = keras.layers.AveragePooling2D(96)(image)
+        return keras.Model(image, keras.layers.Dense(outputs)(keras.layers.Reshape((1,))(x)))
+
+    with pytest.raises(KfkdError, match="no maps under its dense layers"):
+        kfkd.build("flat", 5, codec=Heatmap(stride=4, sigma=6.0))
+
+
+def test_losses_on_maps_want_maps_they_can_bear(map_zoo, tmp_path):
+    given = {"codec": {"height": 4.0}, "out": tmp_path / "run", "quiet": True}
+    with pytest.raises(KfkdError, match="adaptive_wing wants heatmaps of height 1 at most"):
+        kfkd.train("tiny_maps", **given)
+    with pytest.raises(KfkdError, match="pyramid, whose codec is integral"):
+        kfkd.train("pyramid", loss="weighted_mse", out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("codec", "words"),
     [

@@ -4,6 +4,7 @@ import json
 import tarfile
 import zipfile
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -99,6 +100,15 @@ def test_the_last_layers_change_alone(model, faces):
     names = {name for name, _ in changed(model, faces, 2)}
     assert names == {"Tiny.expanded_conv.depthwise", "Tiny.Conv_1"}
     assert changed(model, faces, 0) == set()
+
+
+def test_several_devices_are_refused_before_a_module_is_loaded(module, monkeypatch):
+    import tensorflow as tf
+
+    two = SimpleNamespace(num_replicas_in_sync=2)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: two)
+    with pytest.raises(KfkdError, match=r"modules train on one device\. Received: devices=2$"):
+        kfkd.build("mobilenet_v2_050", 8, weights=str(module))
 
 
 def test_toggling_trainable_toggles_every_layer(model):

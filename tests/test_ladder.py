@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,9 @@ from kfkd.laddering import Ladder, read_ladder
 from kfkd.ladders.changes import changes_of
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import Run, load_run
+from kfkd.storage import locks
+from kfkd.storage.files import write_json
+from kfkd.storage.locks import renewing
 from kfkd.views import Views
 
 
@@ -169,6 +173,23 @@ def test_rows_outlive_their_folders(runs, faces, tmp_path):
     with pytest.raises(KfkdError, match="leave out 2 rows, these would leave out others, and gone"):
         kfkd.ladder(runs[1], faces, clean=left[:1], add_to=place, quiet=True)
     assert read_ladder(place) == second
+
+
+def test_of_two_who_add_at_once_one_waits(runs, tmp_path, monkeypatch):
+    place, waits = tmp_path / "ladder.json", threading.Event()
+    first = kfkd.ladder(runs[0], quiet=True)
+    monkeypatch.setattr(locks, "_PATIENCE", 0.0)
+    monkeypatch.setattr(locks, "say", lambda *told: waits.set())
+    later = threading.Thread(
+        target=kfkd.ladder, args=(runs[1],), kwargs={"add_to": place, "quiet": True}
+    )
+    with renewing(place):
+        later.start()
+        assert waits.wait(60)
+        write_json(place, first.as_dict())
+    later.join()
+    assert [row["name"] for row in read_ladder(place).rows] == ["first", "second"]
+    assert [path.name for path in tmp_path.iterdir()] == ["ladder.json"]
 
 
 def test_unfinished_runs_are_left_out(runs, capsys, tmp_path):

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from kfkd.errors import InUse, RunError
+from kfkd.progress import say
 from kfkd.storage import files, leftovers, locks
-from kfkd.storage.locks import LOCK, in_turn, locked
+from kfkd.storage.locks import LOCK, in_turn, locked, renewing
 
 HOLDER = """
 import sys, time
@@ -177,6 +178,32 @@ def test_whoever_comes_later_waits_and_says_for_whom(tmp_path, monkeypatch):
     (line,) = said
     assert line.startswith("waiting for ") and f"process {os.getpid()}" in line
     assert not (tmp_path / "a").exists()
+
+
+def test_a_table_is_renewed_by_one_process_after_the_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "_PATIENCE", 0.0)
+    monkeypatch.setattr(locks, "_LONGEST", 0.0)  # as if both took longer than others wait
+    monkeypatch.setattr(locks, "_PAUSE", 0.01)
+    table, waits = tmp_path / "table.json", threading.Event()
+    monkeypatch.setattr(locks, "say", lambda *told: (waits.set(), say(*told)))
+
+    def add(row):
+        rows = files.read_json(table) if table.exists() else []
+        files.write_json(table, [*rows, row])
+
+    def later():
+        with renewing(table):
+            add("later")
+
+    with renewing(table, quiet=True):
+        thread = threading.Thread(target=later)
+        thread.start()
+        assert waits.wait(60)
+        add("first")
+    thread.join()
+    assert files.read_json(table) == ["first", "later"]
+    assert capsys.readouterr().err.startswith(f"{table}: waiting for ")
+    assert [path.name for path in tmp_path.iterdir()] == ["table.json"]
 
 
 def test_nobody_waits_for_ever(tmp_path, monkeypatch):

@@ -12,10 +12,13 @@ import keras
 import numpy as np
 import pytest
 
+from kfkd.bench.train import _noise
+from kfkd.bench.training import compiled_entry
 from kfkd.codecs import Coordinates
 from kfkd.errors import KfkdError, RunError
 from kfkd.pipelines.batches import evaluation_batches, one_batch, training_batches
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
+from kfkd.registry import entries, entry
 
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="jax is not installed"
@@ -91,6 +94,21 @@ def under_jax(script, *arguments):
 def test_jax_goes_the_whole_way_without_tensorflow(tmp_path):
     data = write_kaggle_folder(tmp_path / "data", train=60, test=5)
     under_jax(WHOLE_WAY, data, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, e in entries().items() if e.family != "hub"])
+def test_every_entry_with_weights_of_its_own_learns_a_step(name, keras_ready):
+    """Under whichever backend this is: CI asks JAX, where there is no TensorFlow."""
+    found, subset = entry(name), entry(name).subsets[0]
+    faces, settings = _noise(found, 4), {"subset": subset, "codec": found.codec}
+    model = compiled_entry(found, faces, "float32", subset, found.offline)
+    measured = evaluation_batches(faces, 4, **settings)
+    batches = training_batches(faces, 2, **settings)
+    told = model.fit(batches, steps_per_epoch=1, validation_data=measured, shuffle=False, verbose=0)
+    assert {*told.history} == {"loss", "rmse", "val_loss", "val_rmse"}
+    assert all(np.isfinite(value).all() for value in told.history.values())
+    keras.utils.clear_session()
 
 
 @needs_jax

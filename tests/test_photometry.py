@@ -328,6 +328,16 @@ def test_numbers_out_of_range_are_refused(wrong):
         wrong()
 
 
+@pytest.mark.parametrize(
+    ("transform", "size", "least"),
+    [(Clahe(tiles=8), (8, 20), 9), (Clahe(tiles=64), (96, 20), 65), (MotionBlur(15), (9, 6), 7)],
+)
+def test_images_too_small_for_a_transform_are_refused(transform, size, least):
+    with pytest.raises(KfkdError, match=f"wants images of {least} pixels a side at least. Rec"):
+        applied(transform, noise(1, *size, 1))
+    assert applied(transform, noise(1, least, least, 1)).shape == (1, least, least, 1)
+
+
 UNDER_JAX = """
 import pickle, sys
 import jax

@@ -172,6 +172,7 @@ BROKEN = {
     "absent.jpg": (lambda p: None, "there is no such file"),
     "folder.jpg": (lambda p: p.mkdir(), "directory"),
     "bomb.png": (bomb, "megapixels"),
+    "nan.tif": (lambda p: Image.fromarray(np.full((4, 5), np.nan, np.float32)).save(p), "finite"),
 }
 
 

@@ -144,6 +144,18 @@ def test_record_takes_figures_from_real_runs_only(run, halves, tmp_path):
     assert readme.read_text().endswith("after\n")
 
 
+def test_record_tells_what_a_run_began_with(run, data, tmp_path):
+    second = kfkd.train("tiny", data, start=run, epochs=1, out=tmp_path / "next", quiet=True)
+    results = record_runs([pretend_real(second, tmp_path)], tmp_path / "results.json")
+    (row,) = results.values()
+    assert [one["command"] for one in row["before"]] == [f"{training_command(run)} --out whole"]
+    *_, cells, _, command = results_table(results).splitlines()
+    epochs = " + ".join(str(part["epochs"]) for part in run.record["subsets"].values())
+    assert f"| {epochs} → 1 + 1 |" in cells
+    assert command.startswith(f"- `{training_command(run)} --out whole`, then `kfkd train tiny ")
+    assert "--start whole`" in command
+
+
 def test_record_refuses_a_model_that_is_not_in_the_zoo(run, tmp_path, monkeypatch):
     from kfkd import registry
 

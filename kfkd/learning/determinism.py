@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from kfkd.machine import machine
 
 
@@ -21,6 +23,7 @@ def one_op_at_a_time() -> bool:
         return True
     import tensorflow as tf
 
+    take_memory_as_needed()
     if tf.config.threading.get_inter_op_parallelism_threads() == 1:
         return True
     try:
@@ -28,6 +31,19 @@ def one_op_at_a_time() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def take_memory_as_needed() -> None:
+    """Lets TensorFlow take a GPU's memory when it needs it, not all of it at once.
+
+    So several processes can share a GPU, as a search's workers may. It is too late once TensorFlow
+    uses the GPU, and where the user has set limits these hold.
+    """
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with suppress(RuntimeError, ValueError):
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def one_thread() -> bool:

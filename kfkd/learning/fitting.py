@@ -107,9 +107,9 @@ def fit(job: Job) -> tuple[keras.Model, list[dict[str, float]]]:
             job.name,
             job.codec.outputs(len(job.train.skeleton.subset(job.subset))),
             job.train.images.shape[1:],
+            codec=job.codec,
             **job.options,
         )
-        job.devices.check_model(model)
         done, start = job.saved_epoch(), 0
         if given is not None:
             taken, count = begin_with(model, given)

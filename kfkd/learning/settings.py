@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kfkd.augment import Mix, mix
-from kfkd.codecs import Codec, changed_codec
+from kfkd.codecs import Codec, Coordinates, changed_codec
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.heatmaps import Heatmap
 from kfkd.registry import Entry, Phase, Plateau, Recipe, entry
@@ -197,11 +197,8 @@ def check(settings: Settings) -> None:
         raise UnknownName("precision", settings.precision, list(PRECISIONS))
     loss_called(recipe.loss)
     _check_codec(settings)
-    if numbered(recipe.loss)[0] in MAP_LOSSES and not isinstance(settings.coded_by, Heatmap):
-        raise KfkdError(
-            f"the loss {recipe.loss} wants a model that answers with heatmaps. "
-            f"Received: {settings.model}, which answers with coordinates"
-        )
+    if numbered(recipe.loss)[0] in MAP_LOSSES:
+        _check_map_loss(settings)
     _check_together(recipe)
     if recipe.optimizer.lower() not in _optimizers():
         raise UnknownName("optimizer", recipe.optimizer, _optimizers())
@@ -210,12 +207,27 @@ def check(settings: Settings) -> None:
 def _check_codec(settings: Settings) -> None:
     """Refuses a codec that the entry's network does not fit."""
     found, codec = entry(settings.model), settings.coded_by
+    if isinstance(found.codec, Coordinates) and not isinstance(codec, Coordinates):
+        return  # its dense layers give way to a head of maps
     shapes = [c.output_shape(c.outputs(1), found.input_shape) for c in (found.codec, codec)]
     if shapes[0] != shapes[1]:
         raise KfkdError(
             f"{settings.model} answers with {_sides(shapes[0])} numbers a keypoint, the codec "
             f"{codec} wants {_sides(shapes[1])}"
         )
+
+
+def _check_map_loss(settings: Settings) -> None:
+    """Refuses losses on heatmaps where there are none, or where they are too high."""
+    loss, codec = settings.recipe.loss, settings.coded_by
+    if not isinstance(codec, Heatmap):
+        raise KfkdError(
+            f"the loss {loss} wants a model that answers with heatmaps. "
+            f"Received: {settings.model}, whose codec is {codec.config()['codec']}"
+        )
+    # The power 2.1 − target of the adaptive wing loss has to stay above 1 for finite gradients.
+    if loss == "adaptive_wing" and codec.height > 1:
+        raise KfkdError(f"the loss {loss} wants heatmaps of height 1 at most. Received: {codec!r}")
 
 
 def _check_teachers(settings: Settings) -> None:

@@ -78,19 +78,6 @@ class Devices:
                 f"{' or '.join(map(str, fits))}. Received: batch_size={batch_size}"
             )
 
-    def check_model(self, model: Model) -> None:
-        """Refuses a model that only one device can train.
-
-        Raises:
-            KfkdError: naming the layer.
-        """
-        for layer in model._flatten_layers() if self.mirrored else ():
-            if getattr(layer, "closed", False):
-                raise KfkdError(
-                    f"{model.name} holds a module of TF-Hub ({layer.name}), which trains on one "
-                    f"device. Received: devices={self.count}"
-                )
-
     def loss(self, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """A loss as Keras wants it here: under TensorFlow each device's share of it."""
         if not self.mirrored:

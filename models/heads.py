@@ -1,0 +1,53 @@
+"""Maps as answers of nets that are published with coordinates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kfkd.errors import KfkdError
+from kfkd.lazy import keras
+
+if TYPE_CHECKING:
+    from keras import Model
+
+_FILTERS, _KERNEL = 128, 4
+
+
+def with_maps(model: Model, size: tuple[int, int], maps: int) -> Model:
+    """A net of coordinates with a head of maps in the place of its dense layers.
+
+    After Xiao et al., "Simple baselines for human pose estimation and tracking" (2018), with half
+    as many filters: transposed convolutions double the net's last maps until the next one would
+    make them too large; what is lacking then is interpolated.
+
+    Args:
+        model: uncompiled, with dense layers on convolutions' maps.
+        size: (h, w) of the answer in cells.
+        maps: how many.
+
+    Returns:
+        A model of the same input whose outputs are (h, w, maps).
+
+    Raises:
+        KfkdError: when its dense layers are not on maps.
+    """
+    layers, x = keras.layers, _last_maps(model)
+    while 2 * x.shape[1] <= size[0] and 2 * x.shape[2] <= size[1]:
+        deconvolution = {"strides": 2, "padding": "same", "use_bias": False}
+        x = layers.Conv2DTranspose(_FILTERS, _KERNEL, **deconvolution)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    if tuple(x.shape[1:3]) != tuple(size):
+        x = layers.Resizing(*size)(x)
+    # Float32 whatever the precision: a peak between cells needs more than bfloat16's eight bits.
+    x = layers.Conv2D(maps, 1, dtype="float32", name="maps")(x)
+    return keras.Model(model.input, x, name=model.name)
+
+
+def _last_maps(model: Model) -> Any:
+    """What the last layer that flattens or averages maps away is given."""
+    layers = keras.layers
+    kinds = (layers.Flatten, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+    for layer in reversed(model.layers):
+        if isinstance(layer, kinds) and len(layer.input.shape) == 4:
+            return layer.input
+    raise KfkdError(f"{model.name} has no maps under its dense layers for a head of maps")
