@@ -17,6 +17,8 @@ Source = Path | np.ndarray
 DRAWN = ".faces.jpg"
 """Ending of pictures that kfkd draws; in a folder they are no photos."""
 
+_TRIED = SUFFIXES | {".avif", ".heic", ".heif", ".jfif", ".jp2"}
+"""What photos in folders end in; of these, kinds that cannot be decoded here are named."""
 _AHEAD = 2
 _CHUNK_PIXELS = 24_000_000
 
@@ -70,7 +72,7 @@ def photo_paths(sources: Iterable[str | Path]) -> list[Path]:
 
 def _is_photo(name: str) -> bool:
     hidden = name.startswith(".") or name.endswith(DRAWN)
-    return Path(name).suffix.lower() in SUFFIXES and not hidden
+    return Path(name).suffix.lower() in _TRIED and not hidden
 
 
 def read_photos(sources: Iterable[Source]) -> Iterator[tuple[Source, Photo | DataError]]:

@@ -218,6 +218,33 @@ def test_a_broken_file_is_named_and_the_rest_goes_on(run, photo, tmp_path, capsy
     assert "error" in with_errors[1].as_dict()
 
 
+def test_ctrl_c_keeps_the_tables_of_what_was_looked_at(run, photo, tmp_path, capsys):
+    for name in "abc":
+        Image.fromarray(photo).save(tmp_path / f"{name}.png")
+
+    def looked_at(images):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(len(images))
+        return [BOXES for _ in images]
+
+    seen = []
+    out = tmp_path / "found"
+    with pytest.raises(KeyboardInterrupt):
+        kfkd.detect(run, tmp_path, detector=looked_at, batch_size=1, out=out)
+    assert len(json.loads((out / "faces.json").read_text())) == 2
+    assert f"the first 2 photos is in {out}" in capsys.readouterr().err
+
+
+def test_photos_of_kinds_that_cannot_be_read_are_named(run, photo, tmp_path, capsys):
+    Image.fromarray(photo).save(tmp_path / "good.png")
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0 ftypheic" + bytes(80))
+    (tmp_path / "notes.txt").write_text("no photo")
+    found = kfkd.detect(run, tmp_path, detector="box", boxes=BOXES)
+    assert [bool(photo.error) for photo in found] == [False, True]
+    assert "left out" in (told := capsys.readouterr().err) and "phone.heic" in told
+
+
 def test_boxes_by_file_and_of_a_data_set(run, layouts, tmp_path, capsys):
     folder = layouts.write_ibug(tmp_path / "ibug", count=3)
     photos = kfkd.load_photos("ibug", folder, quiet=True)
