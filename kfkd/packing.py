@@ -14,6 +14,7 @@ from kfkd.errors import KfkdError, RunError
 from kfkd.registry import entry
 from kfkd.storage.files import replacing, whole_folder, write_json, write_text
 from kfkd.storage.stored_arrays import read_arrays
+from kfkd.text import shown_path
 
 if TYPE_CHECKING:
     from keras import Model
@@ -77,7 +78,7 @@ def pack(
 
 def _handed_on(run: Run, measured_by: Run | None) -> dict[str, Any]:
     """The record of the copy."""
-    from kfkd.recording import lineage_commands, shown_path
+    from kfkd.recording import lineage_commands
 
     record: dict[str, Any] = json.loads(json.dumps(run.record))
     settings = record["settings"]

@@ -17,6 +17,7 @@ from kfkd.registry import entry
 from kfkd.runs import Run, finished_run
 from kfkd.searches.spaces import builder_options
 from kfkd.storage.files import read_json, write_json, write_text
+from kfkd.text import shown_path
 
 _ALWAYS = ("epochs", "batch_size", "learning_rate", "validation")
 _WHERE_OTHER = ("loss", "early_stopping")
@@ -114,11 +115,6 @@ def lineage_commands(run: Run) -> list[str]:
         RunError: likewise, or when one cannot be repeated by a command.
     """
     return [f"{training_command(one)} --out {one.folder.name}" for one in lineage(run)]
-
-
-def shown_path(path: str) -> str:
-    """A path as others may see it: where it lies on the machine that trained is left out."""
-    return Path(path).name if Path(path).is_absolute() else path
 
 
 def measured(run: Run) -> dict[str, Any]:

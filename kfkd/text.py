@@ -1,8 +1,9 @@
-"""Plain-text tables."""
+"""Plain-text tables, and paths as others may see them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -31,3 +32,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _is_number(cell: str) -> bool:
     return cell in ("", "—") or cell.replace(",", "").lstrip("+-").replace(".", "", 1).isdigit()
+
+
+def shown_path(path: str) -> str:
+    """A path as others may see it: where it lies on the machine that trained is left out."""
+    return Path(path).name if Path(path).is_absolute() else path

@@ -10,6 +10,7 @@ from kfkd.errors import UnknownName
 from kfkd.learning.settings import published_recipe
 from kfkd.registry import Entry, entry
 from kfkd.runs import Run
+from kfkd.text import shown_path
 
 
 def changes_of(run: Run) -> list[str] | None:
@@ -69,8 +70,8 @@ def _others(run: Run, found: Entry) -> list[str]:
         "data": None if origin == found.dataset else origin,
         "split_seed": None if split in (None, seed) else split,
         "fold": "/".join(map(str, settings["fold"])) if settings.get("fold") else None,
-        "start": settings.get("start"),
-        "teachers": settings.get("teachers"),
+        "start": shown_path(settings["start"]) if settings.get("start") else None,
+        "teachers": [*map(shown_path, settings.get("teachers") or ())] or None,
         "teacher_share": settings.get("teacher_share"),
         "suspects": _suspects(settings.get("suspects")),
     }
