@@ -138,7 +138,7 @@ def _made(run: Run) -> str:
 
 def _commands(run: Run) -> str:
     """The run's command, those that it builds upon before it."""
-    before = run.record.get("lineage", [])
+    before = [one["command"] for one in run.record.get("lineage", ())]
     if not before:
         return f"`{_command(run)}`"
     return "\n".join(f"{i}. `{line}`" for i, line in enumerate([*before, _command(run)], 1))

@@ -11,10 +11,10 @@ import numpy as np
 
 from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, RunError
+from kfkd.learning.settings import shown_runs
 from kfkd.registry import entry
 from kfkd.storage.files import replacing, whole_folder, write_json, write_text
 from kfkd.storage.stored_arrays import read_arrays
-from kfkd.text import shown_path
 
 if TYPE_CHECKING:
     from keras import Model
@@ -78,19 +78,16 @@ def pack(
 
 def _handed_on(run: Run, measured_by: Run | None) -> dict[str, Any]:
     """The record of the copy."""
-    from kfkd.recording import lineage_commands
+    from kfkd.recording import lineage
 
     record: dict[str, Any] = json.loads(json.dumps(run.record))
     settings = record["settings"]
     if rule := run.known_crop_rule:  # the path, which tells the margin, is left out
         record["crop"] = rule.as_dict()
     record["data"]["path"] = ""
-    if began := lineage_commands(run):
+    if began := lineage(run):
         record["lineage"] = began
-    if settings.get("start"):
-        settings["start"] = shown_path(settings["start"])
-    if settings.get("teachers"):
-        settings["teachers"] = [shown_path(path) for path in settings["teachers"]]
+    settings |= shown_runs(settings)
     if measured_by is not None:
         _check_twin(run, measured_by)
         record["metrics"] = json.loads(json.dumps(measured_by.metrics))
@@ -116,9 +113,10 @@ def _check_twin(run: Run, other: Run) -> None:
 
 def _recipe_of(run: Run) -> dict[str, Any]:
     """A run's settings without what chooses its rows."""
-    settings = json.loads(json.dumps(run.record["settings"]))
-    settings["recipe"].pop("validation")
-    return {k: v for k, v in settings.items() if k not in ("seed", "split_seed", "fold")}
+    settings = run.record["settings"]
+    recipe = {k: v for k, v in settings["recipe"].items() if k != "validation"}
+    rest = {k: v for k, v in settings.items() if k not in ("seed", "split_seed", "fold")}
+    return {**rest, "recipe": recipe}
 
 
 def _write_weights(model: Model, path: Path) -> None:

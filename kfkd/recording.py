@@ -10,7 +10,7 @@ from typing import Any
 from kfkd.errors import KfkdError, RunError
 from kfkd.learning.fine_tuning import fine_tuning_flags
 from kfkd.learning.key_values import key_value_words
-from kfkd.learning.settings import published_recipe
+from kfkd.learning.settings import published_recipe, shown_runs
 from kfkd.pipelines.photo_sources import KINDS
 from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
@@ -45,10 +45,7 @@ def training_command(run: Run) -> str:
         told["split_seed"] = settings["split_seed"]
     for key in ("fold", "suspects", "teacher_share"):
         told |= {key: settings[key]} if settings.get(key) else {}
-    if settings.get("start"):
-        told["start"] = shown_path(settings["start"])
-    if settings.get("teachers"):
-        told["teachers"] = list(map(shown_path, settings["teachers"]))
+    told |= shown_runs(settings)
     if "phases" in other:
         told |= fine_tuning_flags(recipe)
     if isinstance(options.get("weights"), str):
@@ -92,29 +89,28 @@ def _data_word(run: Run) -> str:
     return f"{name}:DATA" + (f"?{asked}" if asked else "")
 
 
-def lineage(run: Run) -> list[Run]:
-    """The runs that a run began with or was taught by, the oldest first.
+def lineage(run: Run) -> list[dict[str, Any]]:
+    """What was trained before a run that began with other runs or was taught by some.
 
     Args:
-        run: whose `start` and `teachers` are still where they were.
+        run: whose `start` and `teachers` are still where they were, or a packed one.
+
+    Returns:
+        For each of them the command, epochs and minutes, the oldest first; the commands have the
+        names that the next ones call their runs by.
 
     Raises:
-        RunError: when one of them is not, or is unfinished.
+        RunError: when one of them is not there, is unfinished, or cannot be repeated by a command.
     """
-    settings, found = run.record["settings"], dict[Path, Run]()
+    if "lineage" in run.record:
+        return list(run.record["lineage"])
+    settings, stages = run.record["settings"], dict[str, dict[str, Any]]()
     for path in filter(None, (settings.get("start"), *(settings.get("teachers") or ()))):
         other = finished_run(path)
-        found |= {one.folder.resolve(): one for one in (*lineage(other), other)}
-    return list(found.values())
-
-
-def lineage_commands(run: Run) -> list[str]:
-    """The commands of `lineage`, with the names that the next ones call their runs by.
-
-    Raises:
-        RunError: likewise, or when one cannot be repeated by a command.
-    """
-    return [f"{training_command(one)} --out {one.folder.name}" for one in lineage(run)]
+        command = f"{training_command(other)} --out {other.folder.name}"
+        stages |= {one["command"]: one for one in lineage(other)}
+        stages[command] = {"command": command, **_cost(other)}
+    return list(stages.values())
 
 
 def measured(run: Run) -> dict[str, Any]:
@@ -139,10 +135,7 @@ def measured(run: Run) -> dict[str, Any]:
     if scores["kaggle_rmse"] is None:
         raise RunError(f"{run.folder} does not predict every keypoint")
     record = run.record
-    before = [
-        {"command": line, **_cost(one)}
-        for line, one in zip(lineage_commands(run), lineage(run), strict=True)
-    ]
+    before = lineage(run)
     return {
         "model": run.name,
         "augment": mix_name(run),

@@ -74,6 +74,7 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
     },
 }
 PHASE: Mapping[str, Any] = {"epochs": int, "unfreeze": (int, NONE), "learning_rate": MAYBE}
+STAGE: Mapping[str, Any] = {"command": str, "epochs": Numbers((int,)), "minutes": NUMBER}
 PLATEAU: Mapping[str, Any] = {"factor": NUMBER, "patience": int, "min_learning_rate": NUMBER}
 SUBSET: Mapping[str, Any] = {
     **dict.fromkeys(("params", "epochs", "train_rows", "validation_rows"), int),

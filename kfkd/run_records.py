@@ -7,7 +7,7 @@ from typing import Any
 
 from kfkd.codecs import codec_from
 from kfkd.errors import KfkdError, RunError
-from kfkd.run_kinds import KINDS, PHASE, PLATEAU, SUBSET, WANTED, WANTED_FINISHED
+from kfkd.run_kinds import KINDS, PHASE, PLATEAU, STAGE, SUBSET, WANTED, WANTED_FINISHED
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
 from kfkd.storage.kinds import ASKED, MAYBE, check_kinds, check_plain
 from kfkd.views import views_from
@@ -72,6 +72,8 @@ def _check_kinds(record: Any) -> None:
     settings = record["settings"]
     if not all(isinstance(subset, str) for subset in settings["subsets"]):
         raise KfkdError("settings subsets are no names")
+    for stage in record.get("lineage", ()):
+        check_kinds(stage, STAGE, STAGE, "a stage of lineage")
     for phase in settings["recipe"].get("phases", ()):
         check_kinds(phase, PHASE, ("epochs", "unfreeze"), "a phase")
     if plateau := settings["recipe"].get("plateau"):

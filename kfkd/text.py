@@ -30,6 +30,19 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([line(header), "  ".join("-" * w for w in widths), *map(line, cells)])
 
 
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns.
+
+    Args:
+        rows: cells, the column titles first.
+    """
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    padded = (map(str.ljust, row, widths) for row in cells)
+    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
+
+
 def _is_number(cell: str) -> bool:
     return cell in ("", "—") or cell.replace(",", "").lstrip("+-").replace(".", "", 1).isdigit()
 

@@ -82,6 +82,14 @@ def test_the_card_tells_what_a_run_was_built_upon(run, faces, tmp_path):
     assert f"--start {run.folder.name} --teachers {run.folder.name}" in made
     told = (packed / "run.json").read_text() + made
     assert str(run.folder) not in told
+    # A packed run knows what it was built upon where those runs are no more.
+    again = kfkd.pack(packed, tmp_path / "again")
+    assert load_run(again).record["lineage"] == load_run(packed).record["lineage"]
+    (tmp_path / "broken").mkdir()
+    record = json.loads((packed / "run.json").read_text()) | {"lineage": ["kfkd train tiny"]}
+    (tmp_path / "broken" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match="a stage of lineage"):
+        load_run(tmp_path / "broken")
 
 
 def test_a_full_folder_is_left_alone(run, packed, tmp_path):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfkd.comparisons.significance import ALPHA, judged
+from kfkd.text import markdown_table
 
 if TYPE_CHECKING:
     from kfkd.comparisons.significance import Comparison
@@ -52,7 +53,7 @@ def _scores(found: Comparison) -> str:
             if metric in study:
                 row.append(_number(found.published.get(mix, {}).get(metric)))
         rows.append(row)
-    return _markdown([header, *rows, last])
+    return markdown_table([header, *rows, last])
 
 
 def _short(mix: str) -> str:
@@ -76,14 +77,6 @@ def _against(score: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "—" if value is None else f"{value:.3f}"
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, ["-" * width for width in widths])
-    padded = (map(str.ljust, row, widths) for row in cells)
-    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
 
 
 def _words(found: Comparison) -> str:

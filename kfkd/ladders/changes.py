@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kfkd.errors import UnknownName
-from kfkd.learning.settings import published_recipe
+from kfkd.learning.settings import published_recipe, shown_runs
 from kfkd.registry import Entry, entry
 from kfkd.runs import Run
-from kfkd.text import shown_path
 
 
 def changes_of(run: Run) -> list[str] | None:
@@ -70,8 +69,7 @@ def _others(run: Run, found: Entry) -> list[str]:
         "data": None if origin == found.dataset else origin,
         "split_seed": None if split in (None, seed) else split,
         "fold": "/".join(map(str, settings["fold"])) if settings.get("fold") else None,
-        "start": shown_path(settings["start"]) if settings.get("start") else None,
-        "teachers": [*map(shown_path, settings.get("teachers") or ())] or None,
+        **shown_runs(settings),
         "teacher_share": settings.get("teacher_share"),
         "suspects": _suspects(settings.get("suspects")),
     }

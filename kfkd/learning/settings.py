@@ -12,6 +12,7 @@ from kfkd.codecs import Codec, Coordinates, changed_codec
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.heatmaps import Heatmap
 from kfkd.registry import Entry, Phase, Plateau, Recipe, entry
+from kfkd.text import shown_path
 from kfkd.views import Views, views_from
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -81,6 +82,20 @@ class Settings:
         fields = json.loads(json.dumps(asdict(self)))
         # Left out where they are not used: run.json files that do not know them stay equal.
         return {k: v for k, v in fields.items() if v is not None or k not in _OPTIONAL}
+
+
+def shown_runs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The runs that a training began with or was taught by, as others may see them.
+
+    Args:
+        settings: of a run.json.
+
+    Returns:
+        `start` and `teachers` without the folders that they lie in, those that there are.
+    """
+    start, teachers = settings.get("start"), settings.get("teachers")
+    told = {"start": shown_path(start)} if start else {}
+    return told | ({"teachers": [*map(shown_path, teachers)]} if teachers else {})
 
 
 def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:

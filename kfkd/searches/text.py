@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfkd.progress import duration
 from kfkd.searches.scores import shown
+from kfkd.text import markdown_table, table
 
 if TYPE_CHECKING:
     from kfkd.searches.results import Search
@@ -65,7 +66,7 @@ def _trials(found: Search) -> str:
         told = [value_text(row["values"].get(name)) for name in names]
         score = score if row["status"] == "finished" else row["status"]
         cells.append([number, score, str(row["epochs"]), minutes, *told])
-    return _markdown(cells)
+    return markdown_table(cells)
 
 
 def value_text(value: Any) -> str:
@@ -73,14 +74,6 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return "—" if value is None else str(value)
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, ["-" * width for width in widths])
-    padded = (map(str.ljust, row, widths) for row in cells)
-    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
 
 
 def progress_line(found: Search, row: Mapping[str, Any], work: int) -> str:
@@ -122,8 +115,6 @@ def space_text(facts: Sequence[Mapping[str, Any]]) -> str:
     Args:
         facts: rows of `kfkd.searches.checks.space_facts`.
     """
-    from kfkd.text import table
-
     rows = [(f["name"], value_text(f["default"]), _range(f)) for f in facts]
     return table(("varied", "published", "values"), rows)
 
