@@ -222,7 +222,7 @@ def _add_detect(verbs: Any) -> None:
     verb.add_argument("--boxes", metavar="DATA", help=about)
     about = "turn faces by their predicted eyes N times, for detectors without eyes"
     verb.add_argument("--refine", type=int, default=0, metavar="N", help=about)
-    verb.add_argument("--batch-size", type=int, default=16, metavar="N", help="photos at a time")
+    verb.add_argument("--batch-size", type=int, default=32, metavar="N", help="photos at a time")
 
 
 def _add_augment(verbs: Any) -> None:

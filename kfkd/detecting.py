@@ -29,7 +29,7 @@ def detect(
     least_score: float | None = None,
     boxes: GivenBoxes | None = None,
     refine: int = 0,
-    batch_size: int = 16,
+    batch_size: int = 32,
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> list[PhotoFaces]:

@@ -60,7 +60,7 @@ def detect_video(
     least_score: float | None = None,
     boxes: GivenBoxes | None = None,
     refine: int = 0,
-    batch_size: int = 16,
+    batch_size: int = 32,
     most_frames: int | None = None,
     quiet: bool = False,
 ) -> VideoFaces:

@@ -353,5 +353,7 @@ def _has_learned(folder: Path) -> bool:
 def _difference(new: Any, old: Any) -> str:
     if not isinstance(new, dict) or not isinstance(old, dict):
         return f"received {new}, it has {old}"
-    keys = [key for key in {**old, **new} if new.get(key) != old.get(key)]
-    return "; ".join(f"{key}: {_difference(new.get(key), old.get(key))}" for key in keys)
+    pairs = {key: (new.get(key, "nothing"), old.get(key, "nothing")) for key in {**old, **new}}
+    return "; ".join(
+        f"{key}: {_difference(*pair)}" for key, pair in pairs.items() if pair[0] != pair[1]
+    )

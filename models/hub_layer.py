@@ -27,8 +27,8 @@ class HubBackbone(keras.layers.Layer):
 
     It computes in float32 whatever the precision, as a module's types are fixed. Its graph goes
     into the model's file, which loads again without the module. `layers` are its layers by depth.
-    A module has one switch between training and use, so batch normalisation works as in training
-    only while all of them are trainable; else nothing of a frozen layer would stay as it is.
+    It always computes as in use: batch normalisation keeps the statistics that came with the
+    weights. Moved along in a short fine-tuning, they spoil what is held out.
 
     Args:
         source: where the module came from, for the record.
@@ -90,15 +90,14 @@ class HubBackbone(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Nothing to make: the variables came with the module."""
 
-    def call(self, images: Any, training: bool = False) -> Any:
+    def call(self, images: Any) -> Any:
         """Features (b, features) of images (b, h, w, 3) in [0, 1]."""
         if self._module is None:
             raise KfkdError(
                 f"the layer {self.name!r} was copied without its module; load the model's file, "
                 "or build the model anew"
             )
-        learning = bool(training) and all(layer.trainable for layer in self.layers)
-        return self._module(images, training=learning)
+        return self._module(images, training=False)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
         """(b, features)."""

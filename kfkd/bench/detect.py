@@ -28,7 +28,7 @@ from kfkd.skeletons import KAGGLE_15
 from kfkd.text import table
 
 MEGAPIXEL = 1_000_000
-_BATCH = 16
+_BATCH = 32
 
 
 def bench_detect(
