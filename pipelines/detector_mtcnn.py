@@ -54,7 +54,9 @@ class MtcnnFinder:
 
     def _rows(self, batch: np.ndarray) -> np.ndarray:
         """Float (m, 16): image, x1, y1, x2, y2, score, five x, five y."""
-        normal = (batch - 127.5) / 128
+        import tensorflow as tf
+
+        normal = tf.constant((batch - 127.5) / 128)  # once: the stages would copy it at each scale
         shapes = np.array([image.shape for image in batch])
         rows: Any = None
         for stage in self._stages:
@@ -102,7 +104,8 @@ def batches(sizes: list[tuple[int, ...]]) -> list[tuple[tuple[int, int], list[in
     for (height, width), places in groups.items():
         most = max(1, _BATCH_PIXELS // (height * width))
         split += [((height, width), places[i : i + most]) for i in range(0, len(places), most)]
-    return split
+    # The largest first: threads that share them then end together.
+    return sorted(split, key=lambda batch: -batch[0][0] * batch[0][1] * len(batch[1]))
 
 
 def _padded(side: int) -> int:
