@@ -62,6 +62,26 @@ def epoch_order(n: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
     return np.resize(order, (-(-n // batch_size), batch_size))
 
 
+def ordered(faces: FaceSet, batch_size: int, seed: int) -> tuple[Callable[[int], np.ndarray], int]:
+    """`epoch_order` as a function of the epoch alone, and the batches of an epoch.
+
+    Args:
+        faces: rows to learn from.
+        batch_size: rows a batch; a smaller set gives smaller batches.
+        seed: of the training.
+
+    Raises:
+        KfkdError: when there are no rows or the batch size is below 1.
+    """
+    if not len(faces) or batch_size < 1:
+        raise KfkdError(
+            f"training wants rows and a batch size of at least 1. Received: {len(faces)} rows, "
+            f"batch_size={batch_size}"
+        )
+    n, size = len(faces), min(batch_size, len(faces))
+    return lambda epoch: epoch_order(n, size, seed, epoch), -(-n // size)
+
+
 def training_batches(
     faces: FaceSet,
     batch_size: int,
@@ -100,16 +120,7 @@ def training_batches(
         >>> images.shape, targets.shape
         (TensorShape([32, 96, 96, 1]), TensorShape([32, 30]))
     """
-    if not len(faces) or batch_size < 1:
-        raise KfkdError(
-            f"training wants rows and a batch size of at least 1. Received: {len(faces)} rows, "
-            f"batch_size={batch_size}"
-        )
-    n, size = len(faces), min(batch_size, len(faces))
-
-    def order(epoch: int) -> np.ndarray:
-        return epoch_order(n, size, seed, epoch)
-
+    order, steps = ordered(faces, batch_size, seed)
     if keras.config.backend() != "tensorflow":
         from kfkd.pipelines.array_batches import finisher, training_arrays
 
@@ -118,34 +129,19 @@ def training_batches(
     import tensorflow as tf
 
     in_memory = isinstance(faces.images, np.ndarray)
-    finish = _finisher(faces, subset, codec or Coordinates(), augment)
+    finish = batch_maker(faces, subset, codec or Coordinates(), augment)
     ahead = tf.data.AUTOTUNE if in_memory else AHEAD
     with tf.device("/cpu:0"):
-        drawn = _listed_rows if in_memory else ordered_rows
-        rows = drawn(order, -(-n // size), seed, first_epoch, epochs)
+        drawn = listed_rows if in_memory else ordered_rows
+        rows = drawn(order, steps, seed, first_epoch, epochs)
         batches = rows.map(finish, num_parallel_calls=ahead).prefetch(ahead)
         return batches.with_options(_own_threads())
 
 
-def one_batch(batches: Any, count: int) -> Any:
-    """The first of some batches over and over: what trains without an input pipeline.
-
-    Args:
-        batches: of `training_batches`.
-        count: how often.
-    """
-    if keras.config.backend() != "tensorflow":
-        from kfkd.pipelines.array_batches import DeviceBatches
-
-        batch = batches[0]
-        return DeviceBatches(count, lambda number: batch)
-    return batches.take(1).cache().repeat(count).prefetch(AHEAD)
-
-
-def _listed_rows(
+def listed_rows(
     order: Callable[[int], np.ndarray], steps: int, seed: int, first_epoch: int, epochs: int
 ) -> tf.data.Dataset:
-    """What `ordered_rows` gives, all epochs listed beforehand."""
+    """What `kfkd.pipelines.lazy_batches.ordered_rows` gives, all epochs listed beforehand."""
     import tensorflow as tf
 
     numbers = np.arange(first_epoch * steps, epochs * steps, dtype=np.int32)
@@ -154,13 +150,26 @@ def _listed_rows(
     return tf.data.Dataset.from_tensor_slices((orders, seeds))
 
 
-def _finisher(
-    faces: FaceSet, subset: str, codec: Codec, augment: Hook | None
+def batch_maker(
+    faces: FaceSet,
+    subset: str,
+    codec: Codec,
+    augment: Hook | None,
+    device: str | None = "/cpu:0",
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]:
+    """The TensorFlow function from row numbers and a step's seed to a batch.
+
+    Args:
+        faces: the set, held once.
+        subset: keypoints to learn.
+        codec: turns keypoints into targets.
+        augment: hook of `training_batches`.
+        device: where the set lies; None = where TensorFlow puts things, a GPU if there is one.
+    """
     import tensorflow as tf
 
-    gather = gatherer(faces.images)
-    with tf.device("/cpu:0"):
+    gather = gatherer(faces.images, device)
+    with tf.device(device):
         keypoints = tf.constant(faces.keypoints)
     chosen = list(faces.skeleton.subset(subset))
     if isinstance(augment, Augment):

@@ -18,16 +18,17 @@ AHEAD = 2
 """How many batches are decoded at once, and as many wait for the model."""
 
 
-def gatherer(images: Any) -> Callable[[tf.Tensor], tf.Tensor]:
+def gatherer(images: Any, device: str | None = "/cpu:0") -> Callable[[tf.Tensor], tf.Tensor]:
     """The TensorFlow function from row numbers to a batch of pixels.
 
     Args:
         images: uint8 (n, h, w, c), held in memory once, or lazy ones, decoded for every batch.
+        device: whose memory that is; None = where TensorFlow puts things, a GPU if there is one.
     """
     import tensorflow as tf
 
     if isinstance(images, np.ndarray):
-        with tf.device("/cpu:0"):
+        with tf.device(device):
             held = tf.constant(images)
         return lambda rows: tf.gather(held, rows)
 

@@ -16,7 +16,8 @@ from kfkd.bench.train import _noise
 from kfkd.bench.training import compiled_entry
 from kfkd.codecs import Coordinates
 from kfkd.errors import KfkdError, RunError
-from kfkd.pipelines.batches import evaluation_batches, one_batch, training_batches
+from kfkd.pipelines.batches import evaluation_batches, training_batches
+from kfkd.pipelines.device_steps import one_batch
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.registry import entries, entry
 

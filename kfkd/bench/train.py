@@ -128,14 +128,14 @@ def _step_times(
 ) -> dict[str, list[float]]:
     """Seconds of a step in each round: of training, and of training on one batch."""
     from kfkd.bench.training import WARM, timed_steps
-    from kfkd.pipelines.batches import one_batch, training_batches
+    from kfkd.pipelines.device_steps import one_batch, training_steps
 
     found, faces, subset, size, augment = job
 
     def batches(count: int, seed: int) -> Any:
         epochs = -(-(WARM + count) * size // len(faces)) + 1
         settings = {"subset": subset, "codec": found.codec, "augment": augment}
-        return training_batches(faces, size, seed=seed, epochs=epochs, **settings)
+        return training_steps(faces, size, seed=seed, epochs=epochs, **settings)
 
     say(f"compiling {found.name} and its pipeline", quiet)
     first = timed_steps(model, batches(5, 0), 5).clock / 5

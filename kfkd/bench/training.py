@@ -14,7 +14,7 @@ from kfkd.faces import FaceSet
 from kfkd.learning.fitting import precision
 from kfkd.learning.optimizing import optimizer_for
 from kfkd.losses import PixelRMSE, loss_called
-from kfkd.pipelines.batches import training_batches
+from kfkd.pipelines.device_steps import fitting, training_steps
 from kfkd.progress import say
 from kfkd.registry import Entry
 
@@ -61,7 +61,7 @@ def training_costs(
     costs: dict[str, list[Spent]] = {name: [] for name in mixes}
     for number in range(rounds):
         for name, mix in mixes.items():
-            batches = training_batches(
+            batches = training_steps(
                 faces,
                 batch_size,
                 subset=found.subsets[0],
@@ -107,11 +107,18 @@ def timed_steps(model: keras.Model, batches: Any, steps: int) -> Spent:
 
     Args:
         model: compiled.
-        batches: `WARM` more than `steps`, or longer.
+        batches: of `training_steps`, `WARM` more than `steps`, or longer.
         steps: how many are timed.
     """
     clock = _Clock(WARM - 1, WARM + steps - 1)
-    model.fit(batches, steps_per_epoch=WARM + steps, callbacks=[clock], shuffle=False, verbose=0)
+    settings = {
+        "steps_per_epoch": WARM + steps,
+        "callbacks": [clock],
+        "shuffle": False,
+        "verbose": 0,
+    }
+    with fitting(model, batches) as made:
+        model.fit(made, **settings)
     begin, end = clock.times
     return Spent(end.clock - begin.clock, end.cpu - begin.cpu)
 

@@ -27,8 +27,8 @@ from kfkd.pipelines.batches import (
     epoch_order,
     evaluation_batches,
     evaluation_size,
-    training_batches,
 )
+from kfkd.pipelines.device_steps import fitting, training_steps
 from kfkd.pipelines.lazy_batches import telling_failures
 from kfkd.progress import Ticker, epoch_line, say
 from kfkd.registry import Phase, Recipe, entry
@@ -158,9 +158,12 @@ def _fit_phase(
     if first >= end or checkpoint.stopped:
         _end_early(job.recipe, watchers, checkpoint, model)
         return
-    with telling_failures(job.train.images, job.validation.images):
+    with (
+        telling_failures(job.train.images, job.validation.images),
+        fitting(model, _steps(job, first, end)) as batches,
+    ):
         model.fit(
-            _batches(job, first, end),
+            batches,
             steps_per_epoch=steps_per_epoch(job),
             initial_epoch=first,
             epochs=end,
@@ -217,8 +220,8 @@ def steps_per_epoch(job: Job) -> int:
     return len(epoch_order(len(job.train), size, 0, 0))
 
 
-def _batches(job: Job, first: int, end: int) -> Any:
-    return training_batches(
+def _steps(job: Job, first: int, end: int) -> Any:
+    return training_steps(
         job.train,
         job.recipe.batch_size,
         subset=job.subset,
