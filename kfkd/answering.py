@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kfkd.errors import BrokenAnswer, KfkdError, RunError
-from kfkd.integral import Integral
 from kfkd.pipelines.batches import evaluation_size
 
 if TYPE_CHECKING:
     from kfkd.runs import Run
 
-_HELD = 2**26  # numbers of network outputs held at once, 256 MB
+_HELD = 2**28  # pixels held at once, 256 MB
 
 
 def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -> np.ndarray:
@@ -42,12 +41,9 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
         )
     if not len(images):
         return np.empty((0, len(run.points(subset)), 3), np.float32)
-    # Maps of all images at once would not fit into memory; coordinates always do.
     size = batch_size or evaluation_size(model.input_shape[1:])
-    # Lazy images come into memory in the same parts, an array's are there anyway.
-    held = [model.output_shape[1:]]
-    held += [] if isinstance(images, np.ndarray) else [model.input_shape[1:]]
-    few = max(1, _HELD // (size * max(map(prod, held)))) * size
+    # Lazy images come into memory in parts, an array's are there anyway.
+    few = max(1, _HELD // (size * prod(model.input_shape[1:]))) * size
     parts = (np.asarray(images[i : i + few]) for i in range(0, len(images), few))
     views, mirror = run.views(subset), run.mirror(subset)
     one = partial(_answer, run, subset, size)
@@ -55,21 +51,16 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
 
 
 def _answer(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:
-    codec, outputs = run.codec(subset), _outputs(run, subset, batch_size, images)
-    finite = np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
-    if broken := int(np.count_nonzero(~finite)):
+    found = _predicted(run, subset, batch_size, images)
+    if broken := int(np.count_nonzero(found[:, 0, 3] == 0)):
         raise BrokenAnswer(f"{run.folder}: the model of {subset} fails on {broken} images: NaN")
-    points = np.asarray(codec.decode(outputs), np.float32)
-    if not np.isfinite(points).all():
+    if not np.isfinite(found[..., :2]).all():
         raise BrokenAnswer(f"{run.folder}: the codec of {subset} makes no points of its answers")
-    doubt = np.full(points.shape[:2], np.nan, np.float32)
-    if isinstance(codec, Integral):
-        doubt = np.asarray(codec.spread(outputs), np.float32)
-    return np.concatenate([points, doubt[..., None]], axis=-1)
+    return found[..., :3]
 
 
-def _outputs(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:
-    model = run.model(subset)
+def _predicted(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:
+    model = run.answer_model(subset)
     try:
         if len(images) <= batch_size:
             # `predict` sets up an input pipeline, which takes a hundred times as long as a face.

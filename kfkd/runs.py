@@ -28,6 +28,8 @@ from kfkd.views import Views, views_from
 if TYPE_CHECKING:
     import keras
 
+    from kfkd.answer_model import AnswerModel
+
 RECORD = "run.json"
 _COLUMNS = (
     "subset",
@@ -53,6 +55,9 @@ class Run:
     folder: Path
     record: dict[str, Any]
     _models: dict[str, keras.Model] = field(default_factory=dict, repr=False)
+    _answer_models: dict[str, AnswerModel] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def name(self) -> str:
@@ -107,6 +112,16 @@ class Run:
             self._check_answer(subset, model)
             self._models[subset] = model
         return self._models[subset]
+
+    def answer_model(self, subset: str) -> AnswerModel:
+        """The model of a subset with its codec behind it, as `kfkd.answering` asks it."""
+        from kfkd.answer_model import AnswerModel
+
+        model = self.model(subset)
+        made = self._answer_models.get(subset)
+        if made is None or made.net is not model:
+            made = self._answer_models[subset] = AnswerModel(model, self.codec(subset))
+        return made
 
     def _check_answer(self, subset: str, model: keras.Model) -> None:
         """Refuses a model that answers something else than run.json says."""

@@ -635,10 +635,9 @@ def test_another_backend_is_refused_in_one_line(tmp_path, faces, monkeypatch):
         trained(tmp_path, faces)
 
 
-def test_broken_outputs_are_no_predictions(tmp_path, faces, monkeypatch):
+def test_broken_outputs_are_no_predictions(tmp_path, faces):
     run = trained(tmp_path, faces, epochs=1)
     model = run.model("dense")
-    for way in ("predict", "predict_on_batch"):
-        monkeypatch.setattr(model, way, lambda images, **_: np.full((len(images), 8), np.nan))
+    model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
     with pytest.raises(RunError, match="fails on 120 images"):
         run.predict(faces.images, subset="dense")
