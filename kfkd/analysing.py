@@ -12,11 +12,14 @@ from kfkd.analysis.measures import Errors, by_keypoint, errors_of, percentiles_o
 from kfkd.analysis.rows import Predicted, predicted_rows
 from kfkd.doubts.calibration import Calibration
 from kfkd.doubts.scoring import DoubtScores, fit_to_run, score_doubt
+from kfkd.ensembles.members import finished_validation
 from kfkd.errors import KfkdError, RunError
 from kfkd.evaluation import Scores, score_faces
+from kfkd.folds.cross_validation import CrossValidation, is_cross_validation
 from kfkd.nme import point_distances
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run, save_record
+from kfkd.several import several
 from kfkd.storage.files import write_json, write_text
 
 
@@ -66,7 +69,7 @@ class Analysis:
 
 
 def analyse(
-    run: Run | str | Path | Sequence[Run | str | Path],
+    run: Run | CrossValidation | str | Path | Sequence[Run | CrossValidation | str | Path],
     data: Any = None,
     part: str = "validation",
     out: str | Path | None = None,
@@ -78,7 +81,9 @@ def analyse(
 
     Args:
         run: a run or its folder, or several, which answer as one by their mean: on the rows that
-            all of them hold out, or, of a cross-validation, each row by the run that holds it out.
+            all of them hold out, or, of a cross-validation, each row by the run that holds it out,
+            of several seeds by the mean of these. A cross-validation or its folder stands for its
+            runs, CV/MODEL for those of one of its models.
         data: labelled faces, see `kfkd.load_faces`; None = the run's own data.
         part: "validation" = the images that the run's split holds out; "all" = every row of
             `data`, which are also training rows if it is the run's own data.
@@ -93,7 +98,7 @@ def analyse(
 
     Raises:
         DataError: when the data carries no labels, or is not the run's where its split is asked.
-        KfkdError: when an option makes no sense.
+        KfkdError: when an option makes no sense, or a cross-validation is of several models.
         RunError: when a run is unfinished or broken.
 
     Example:
@@ -105,13 +110,16 @@ def analyse(
     """
     if not isinstance(worst, int) or isinstance(worst, bool) or worst < 1:
         raise KfkdError(f"worst wants a whole number from 1. Received: {worst!r}")
-    runs = [finished_run(r) for r in ([run] if isinstance(run, Run | str | Path) else run)]
+    kind = Run | CrossValidation | str | Path
+    given = several(run, kind, "runs, cross-validations or their folders")
+    runs = [found for one in given for found in _runs_of(one)]
     if not runs:
         raise KfkdError("an analysis wants at least one run. Received: none")
     if calibrate and (len(runs) > 1 or part != "validation"):
         raise KfkdError("calibrate wants one run and the images that it holds out")
     seen = predicted_rows(runs, data, part, quiet)
-    errors, (fitted, doubt) = errors_of(runs[0], seen.faces, seen.points), _doubt(runs, seen)
+    errors = errors_of(seen.faces, seen.points, seen.means.per_source)
+    fitted, doubt = _doubt(runs, seen)
     found = _analysis(runs, seen, worst, errors, doubt, fitted)
     if calibrate:
         _keep(runs[0], fitted)
@@ -119,6 +127,24 @@ def analyse(
         return found
     say("drawing", quiet)
     return _written(found, seen, errors, fitted, Path(out).expanduser())
+
+
+def _runs_of(given: Run | CrossValidation | str | Path) -> list[Run]:
+    """A run, or those of a model of a cross-validation: of its folder, or its model's in there."""
+    if isinstance(given, Run):
+        return [finished_run(given)]
+    if isinstance(given, CrossValidation) or is_cross_validation(given):
+        found = finished_validation(given)
+        if len(found.models) > 1:
+            told = ", ".join(str(found.out / model) for model in found.models)
+            raise KfkdError(f"{found.out} is of several models; name the folder of one: {told}")
+        return [finished_run(folder) for m in found.models for folder in found.run_folders(m)]
+    place = Path(given).expanduser()
+    if is_cross_validation(place.parent):
+        found = finished_validation(place.parent)
+        if place.name in found.models:
+            return [finished_run(folder) for folder in found.run_folders(place.name)]
+    return [finished_run(given)]
 
 
 def _keep(run: Run, fitted: Calibration | None) -> None:
@@ -141,7 +167,7 @@ def _analysis(
     return Analysis(
         runs=tuple(run.folder.name for run in runs),
         told=seen.told,
-        scores=score_faces(faces, seen.points, runs[0].record["mean_face"], worst),
+        scores=score_faces(faces, seen.points, seen.means, worst),
         keypoints=by_keypoint(faces, errors),
         bins={
             name: quarters(values, errors.squares, errors.flat, errors.nme)

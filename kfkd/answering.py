@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kfkd.runs import Run
 
 _HELD = 2**28  # pixels held at once, 256 MB
+_FEW = 4  # batches
 
 
 def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -> np.ndarray:
@@ -53,7 +54,8 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
 def _answer(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:
     found = _predicted(run, subset, batch_size, images)
     if broken := int(np.count_nonzero(found[:, 0, 3] == 0)):
-        raise BrokenAnswer(f"{run.folder}: the model of {subset} fails on {broken} images: NaN")
+        told = f"NaN for {broken} of {len(found)} images and views"
+        raise BrokenAnswer(f"{run.folder}: the model of {subset} fails: {told}")
     if not np.isfinite(found[..., :2]).all():
         raise BrokenAnswer(f"{run.folder}: the codec of {subset} makes no points of its answers")
     return found[..., :3]
@@ -62,9 +64,10 @@ def _answer(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.nd
 def _predicted(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:
     model = run.answer_model(subset)
     try:
-        if len(images) <= batch_size:
+        if len(images) <= _FEW * batch_size:
             # `predict` sets up an input pipeline, which takes a hundred times as long as a face.
-            return np.asarray(model.predict_on_batch(images))
+            parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+            return np.concatenate([np.asarray(model.predict_on_batch(part)) for part in parts])
         return model.predict(images, batch_size=batch_size, verbose=0)
     except KfkdError:
         raise

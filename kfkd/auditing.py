@@ -15,14 +15,15 @@ from kfkd.audits.findings import RULES, Finding, suspects_table
 from kfkd.audits.geometry import duplicate_findings, geometry_findings, unusual_findings
 from kfkd.audits.residuals import moved_findings, residual_findings, swapped_findings
 from kfkd.data import as_faces
-from kfkd.ensembles.members import out_of_folds
-from kfkd.errors import DataError
+from kfkd.ensembles.members import out_of_folds, validations
+from kfkd.errors import DataError, KfkdError
 from kfkd.faces import FaceSet
 from kfkd.folds.cross_validation import CrossValidation, load_cross_validation
 from kfkd.progress import say
 from kfkd.row_numbers import Named, named_rows
 from kfkd.storage.files import replacing, write_json
 from kfkd.submissions.broken import fault
+from kfkd.submissions.ensembles import combine
 from kfkd.submissions.out_of_fold import OutOfFold
 from kfkd.text import table
 
@@ -104,13 +105,14 @@ def audit(
         row_numbers: a CSV of row and kaggle_row, where `known` has the numbers of another file, see
             `kfkd.row_numbers.named_rows`.
         out: the folder.
-        sheet: how many suspects suspects.png shows at most.
+        sheet: how many suspects suspects.png shows at most; 0 = no picture.
         quiet: no progress.
 
     Returns:
         The audit: print it, or take `.suspects`.
 
     Raises:
+        KfkdError: when an argument makes no sense.
         DataError: when the data cannot be read, or the cross-validations are of others.
         RunError: when a folder holds no finished cross-validation.
 
@@ -120,6 +122,8 @@ def audit(
         >>> found.suspects[0]["reason"]  # doctest: +SKIP
         'all keypoints +21.3, -4.0 px from where models see them'
     """
+    if not isinstance(sheet, int) or isinstance(sheet, bool) or sheet < 0:
+        raise KfkdError(f"sheet wants a whole number from 0. Received: {sheet!r}")
     members, data = _members(folds, data)
     frame = tuple(next(iter(members.values())).facts["image"]) if members else None
     faces = as_faces(data, quiet=quiet, frame=frame)  # type: ignore[arg-type]
@@ -146,7 +150,7 @@ def audit(
 
 def _members(folds: Any, data: Any) -> tuple[dict[str, OutOfFold], Any]:
     """Out-of-fold predictions, and the data where the cross-validation says it."""
-    given = [folds] if isinstance(folds, CrossValidation | str | Path) else list(folds)
+    given = validations(folds)
     if data is None and given:
         first = given[0]
         facts = (
@@ -163,10 +167,10 @@ def _asked(members: Sequence[OutOfFold]) -> tuple[np.ndarray | None, np.ndarray 
     if not members:
         return None, None
     every = np.concatenate([member.predicted for member in members]).astype(np.float64)
-    spread = (
-        np.sqrt(every.var(axis=0).sum(axis=-1)) if len(every) > 1 else np.zeros(every.shape[1:3])
-    )
-    return np.mean([member.mean for member in members], axis=0), np.nan_to_num(spread)
+    # Some predict a part of the keypoints only: the others speak for the rest.
+    count = np.maximum((~np.isnan(every)).sum(axis=0), 1)
+    variance = np.nansum(np.square(every - combine(list(every))), axis=0) / count
+    return combine([member.mean for member in members]), np.sqrt(variance.sum(axis=-1))
 
 
 def _findings(

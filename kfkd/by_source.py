@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kfkd.errors import DataError
-from kfkd.faces import FaceSet
+from kfkd.errors import DataError, KfkdError
+from kfkd.faces import SOURCES, FaceSet
 from kfkd.skeletons import KAGGLE_15, Skeleton, swaps_by_name
 
 FOUR_POINT = KAGGLE_15.subset("dense")
@@ -58,13 +58,30 @@ def join_sources(points: np.ndarray, source: np.ndarray | str = "full") -> np.nd
     Args:
         points: (n, 19, 2) of `KAGGLE_BY_SOURCE`, or more columns a point.
         source: (n,) "full" or "four_point", or one for all; the eleven points that the four-point
-            source never labels are the full source's.
+            source never labels are the full source's, as are all points of images whose source is
+            the name of another data set.
 
     Returns:
         (n, 15, 2) of `KAGGLE_15`.
+
+    Raises:
+        KfkdError: when `source` is nothing of that.
     """
     joined = points[:, : len(KAGGLE_15)].copy()
-    four = np.broadcast_to(np.asarray(source) == "four_point", len(points))
-    own = np.flatnonzero(four)
+    own = np.flatnonzero(_source_of_each(source, len(points)) == "four_point")
     joined[np.ix_(own, np.array(FOUR_POINT))] = points[own, len(KAGGLE_15) :]
     return joined
+
+
+def _source_of_each(source: np.ndarray | str, count: int) -> np.ndarray:
+    """The source of each of `count` images."""
+    told = np.asarray(source)
+    one = isinstance(source, str) and source in SOURCES
+    several = told.shape == (count,) and all(isinstance(name, str) for name in told)
+    if not one and not several:
+        received = repr(source) if told.ndim == 0 else f"{told.dtype} of the shape {told.shape}"
+        raise KfkdError(
+            f"source wants {' or '.join(SOURCES)}, or one of these for each of {count} images. "
+            f"Received: {received:.100}"
+        )
+    return np.broadcast_to(told, count)

@@ -11,6 +11,7 @@ from typing import Any
 
 from kfkd import __version__, commands
 from kfkd.errors import KfkdError
+from kfkd.folds.flags import FLAGS
 from kfkd.machines.joining import leave
 
 Parser = argparse.ArgumentParser
@@ -166,7 +167,7 @@ def _views(verb: Parser) -> None:
 def _add_reports(verbs: Any) -> None:
     about = "where a run errs: tables and pictures by keypoint, source and property of the faces"
     verb = _verb(verbs, "analyse", commands.analyse, about, _data, _json, _quiet)
-    about = "one, or several that answer as one by their mean"
+    about = "one, or several that answer as one by their mean, or a folder of kfkd folds"
     verb.add_argument("runs", nargs="+", metavar="RUN", help=about)
     verb.add_argument("--all", action="store_true", help="every row, not only the held-out ones")
     about = "of the worst images (default 40)"
@@ -291,22 +292,17 @@ def _add_folds(verbs: Any) -> None:
     verb.add_argument("--k", type=int, default=5, metavar="N", help="folds (default 5)")
     verb.add_argument("--seeds", type=int, default=1, metavar="N", help="of each fold (default 1)")
     verb.add_argument("--fold-seed", type=int, default=0, metavar="N", help="of the folds")
-    verb.add_argument("--subsets", nargs="+", metavar="SUBSET", help="as for train")
-    verb.add_argument("--epochs", type=int)
-    verb.add_argument("--batch-size", type=int)
-    verb.add_argument("--learning-rate", type=float)
-    verb.add_argument("--validation", type=float, metavar="SHARE")
-    verb.add_argument("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
-    verb.add_argument("--augment", metavar="MIX", help="as for train")
-    verb.add_argument("--suspects", metavar="CSV", help="as for train")
+    for setting, kind in FLAGS.items():
+        verb.add_argument(f"--{setting.replace('_', '-')}", **kind)
+    about = "other settings, as for train, such as cycles=2 ema=None"
+    verb.add_argument("--set", nargs="+", metavar="KEY=VALUE", help=about)
     about = "an unfinished cross-validation there goes on"
     verb.add_argument("--out", default="kfkd-folds", metavar="DIR", help=about)
     about = "compare ways to combine cross-validated models"
     verb = _verb(verbs, "ensemble", commands.ensemble, about, _json, _quiet, _without)
     verb.add_argument("folds", nargs="+", metavar="FOLDS", help="folders of kfkd folds")
-    about = "mean, median, weighted, stack (all four by default), ridge, elastic_net, boosting"
-    default = ("mean", "median", "weighted", "stack")
-    verb.add_argument("--how", nargs="+", default=default, metavar="HOW", help=about)
+    about = "mean, median, weighted, stack (these four by default), ridge, elastic_net, boosting"
+    verb.add_argument("--how", nargs="+", metavar="HOW", help=about)
     verb.add_argument("--strict", action="store_true", help="refuse broken members")
     about = "table.md, results.json and an .npz for each, for kfkd submit --ensemble"
     verb.add_argument("--out", metavar="DIR", help=about)
@@ -499,7 +495,10 @@ def _add_bench(verbs: Any) -> None:
     verb = _verb(kinds, "detect", commands.bench_detect, about, _json, _quiet)
     verb.add_argument("--photos", nargs="+", required=True, metavar="DIR", help="folders of faces")
     verb.add_argument("--detectors", nargs="+", default=["mtcnn", "haar"], metavar="NAME")
-    verb.add_argument("--model", default="study_model_1", metavar="MODEL")
+    about = (
+        "a run, or an entry of the zoo with random weights (default: pyramid, as it comes along)"
+    )
+    verb.add_argument("--model", default="pyramid", metavar="RUN", help=about)
     verb.add_argument("--rounds", type=int, default=3, metavar="N", help="the median counts")
     verb.add_argument("--most", type=int, default=64, metavar="N", help="photos of each folder")
     about = "training on images as they are and cropped by a face detector"

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,10 @@ from kfkd.registry import entry
 
 
 def _print(value: Any, as_json: bool, text: str) -> None:
-    print(json.dumps(value, indent=2) if as_json else text)
+    told = json.dumps(value, indent=2) if as_json else text
+    # Names of files may have in them what the terminal cannot show.
+    letters = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(told.encode(letters, "backslashreplace").decode(letters))
 
 
 def _figures(value: dict[str, Any]) -> str:
@@ -61,12 +63,14 @@ def train(options: Namespace) -> None:
     """Trains a model."""
     entry(options.name)
     _calm_tensorflow()
+    from kfkd.learning.key_values import other_settings
     from kfkd.training import train as verb
 
     given = vars(options)
     settings = {key: given[key] for key in _TRAINING}
     recipe = {k: given[k] for k in ("early_stopping", "loss") if given[k] is not None}
-    other = _other_settings(options, {**settings, **recipe})
+    refused = (*settings, *recipe, "data", "weights", "phases", "callbacks")
+    other = other_settings([options.name], options.set or (), refused, "train")
     builder = other.pop("options", {})
     if options.weights:
         builder["weights"] = options.weights
@@ -83,17 +87,6 @@ def _count(devices: str | None) -> int | str | None:
 
 def _machines(options: Namespace) -> Any:
     return machines_asked(options.machines, options.machine, options.coordinator)
-
-
-def _other_settings(options: Namespace, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings after --set."""
-    from kfkd.learning.key_values import key_values
-
-    other = key_values(options.name, options.set or (), "--set")
-    for key in other:
-        if key in (*flags, "data", "weights", "phases", "callbacks"):
-            raise KfkdError(f"--set has no {key}; see kfkd train --help for its flag")
-    return other
 
 
 def _fine_tuning(options: Namespace) -> dict[str, Any]:
@@ -265,7 +258,7 @@ def predict(options: Namespace) -> None:
         print(write_course_predictions(options.out, faces, run.predict(faces.images)))
         return
     predicted, doubt = run.predict_with_doubt(faces.images, source=faces.source)
-    confidence = run.confidence(doubt) if options.confidence else None
+    confidence = run.confidence(doubt, faces.source) if options.confidence else None
     if confidence is not None and run.calibration is None:
         say(f"{run.folder} cannot tell its confidence: those columns stay empty", options.quiet)
     print(write_predictions(options.out, faces, predicted, run.skeleton, confidence))

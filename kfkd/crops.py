@@ -16,6 +16,12 @@ Box = tuple[float, float, float, float]
 """x, y, width, height in pixels."""
 
 _FAR = 1e5
+_LARGEST, _LEAST_SIDE = 1e6, 1e-3
+"""No number of a face in a photo is larger, no side of its box smaller: maps could not hold it."""
+
+GIVEN = "given:"
+"""Before a data set's name: as which detector the boxes that it gives count."""
+
 UNNAMED = "mtcnn"
 """The detector whose frame serves for those that a rule does not name: most box a face alike."""
 
@@ -31,7 +37,8 @@ class Face:
             the left of the picture, when the face is upright, first. None = boxes only.
 
     Raises:
-        KfkdError: when the box has no area or is not finite, or the landmarks are not (5, 2).
+        KfkdError: when the box has no area to speak of, the landmarks are not (5, 2), or a number
+            is not finite or lies far beyond any photo.
     """
 
     box: Box
@@ -40,11 +47,13 @@ class Face:
 
     def __post_init__(self) -> None:
         box = np.asarray(self.box, np.float64)
-        if box.shape != (4,) or not np.isfinite(box).all() or min(box[2:]) <= 0:
-            raise KfkdError(f"a box is x, y, width, height, both above 0. Received: {self.box}")
+        if box.shape != (4,) or not _near(box) or min(box[2:]) < _LEAST_SIDE:
+            wanted = "a box is x, y, width, height in pixels, sides from 0.001, all up to 1,000,000"
+            raise KfkdError(f"{wanted}. Received: {self.box}")
         marks = self.landmarks
-        if marks is not None and (np.shape(marks) != (5, 2) or not np.isfinite(marks).all()):
-            raise KfkdError(f"landmarks are (5, 2), finite. Received: {np.shape(marks)}")
+        if marks is not None and (np.shape(marks) != (5, 2) or not _near(marks)):
+            received = np.asarray(marks).tolist()
+            raise KfkdError(f"landmarks are (5, 2), up to 1,000,000. Received: {received!r:.200}")
 
     @property
     def roll(self) -> float:
@@ -65,6 +74,11 @@ class Face:
         return replace(
             self, box=(x, y, self.box[2] * factor, self.box[3] * factor), landmarks=marks
         )
+
+
+def _near(values: np.ndarray) -> bool:
+    """Whether all are finite, and no further off than any photo's pixels."""
+    return bool((np.abs(values) <= _LARGEST).all())
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from kfkd.detecting_checks import check_boxes, check_count
 from kfkd.detections import PhotoFaces, write_found
 from kfkd.drawing.photo_pictures import draw_faces, save_picture
-from kfkd.errors import DataError, KfkdError
+from kfkd.errors import DataError
 from kfkd.finding import KeypointFinder, Which
-from kfkd.pipelines.detectors import Detects, GivenBoxes
+from kfkd.pipelines.detectors import Detector, Detects, GivenBoxes
 from kfkd.pipelines.detectors import detector as detector_of
 from kfkd.pipelines.photo_reading import DRAWN, Source, chunks, photo_sources, read_photos
 from kfkd.pipelines.photos import Photo
 from kfkd.progress import Ticker, say
 from kfkd.runs import Run, finished_run
+from kfkd.storage.files import make_folder
 
 
 def detect(
@@ -41,8 +42,8 @@ def detect(
 
     Args:
         run: a run or its folder.
-        photos: an image file, a folder of photos, an array (h, w), (h, w, c) or (n, h, w, c), or a
-            sequence of these.
+        photos: an image file, a folder of photos, a Pillow image, an array (h, w), (h, w, c) or
+            (n, h, w, c), or a sequence of these.
         detector: "mtcnn", "haar", "yunet", "box", or a function of your own, see
             `kfkd.pipelines.detectors.detector`.
         faces: "all", or only the "biggest" of each photo.
@@ -57,10 +58,10 @@ def detect(
 
     Returns:
         For each photo its faces, the biggest first (given boxes: as given); one that cannot be
-        read has an `error`.
+        read, or for which a box is given that lies outside it, has an `error`.
 
     Raises:
-        DataError: when no photo can be read.
+        DataError: when all photos have an error, or there are none.
         KfkdError: when an option does not fit, or a detector's files are absent.
         RunError: when the run is unfinished or its models take no photos.
 
@@ -72,13 +73,13 @@ def detect(
         >>> found[0].faces[0].keypoints.shape
         (15, 2)
     """
-    if batch_size < 1:
-        raise KfkdError(f"batch_size wants 1 or more. Received: {batch_size}")
+    check_count("batch_size", batch_size)
+    out = None if out is None else Path(out).expanduser()
     run = finished_run(run)
     sources = photo_sources(photos)
     chosen = detector_of(detector, least_score=least_score, boxes=boxes)
     finder = KeypointFinder(run, chosen, faces, refine)
-    pictures = None if out is None else _Pictures(_folder(out))
+    pictures = None if out is None else _Pictures(make_folder(out))
     found: list[PhotoFaces] = []
     try:
         _look(finder, sources, batch_size, pictures, quiet, found)
@@ -88,7 +89,7 @@ def detect(
             say(f"what was found in the first {len(found)} photos is in {out}", quiet)
         raise
     if all(photo.error for photo in found):
-        _none_could_be_read(found)
+        raise DataError(_all_left_out(found))
     if out is not None:
         write_found(out, found, run.skeleton.points, run.calibration is not None)
     return found
@@ -100,14 +101,15 @@ class _Pictures:
     def __init__(self, folder: Path) -> None:
         self._folder, self._taken = folder, set[str]()
 
-    def draw(self, photo: Photo, faces: PhotoFaces) -> None:
+    def draw(self, photo: Photo, faces: PhotoFaces) -> PhotoFaces:
         stem = Path(photo.path).stem if photo.path else faces.path.replace(" ", "-")
         number = 1
         while (name := stem if number == 1 else f"{stem}-{number}") in self._taken:
             number += 1
         self._taken.add(name)
         picture = draw_faces(photo.pixels, faces.faces, photo.scale)
-        save_picture(picture, self._folder / f"{name}{DRAWN}")
+        path = save_picture(picture, self._folder / f"{name}{DRAWN}")
+        return replace(faces, picture=path.name)
 
 
 def _look(
@@ -121,17 +123,16 @@ def _look(
     """Adds the faces of one photo after the other to `found`."""
     ticker = Ticker(quiet)
     for chunk in chunks(read_photos(sources), batch_size):
-        photos = [photo for _, photo in chunk if isinstance(photo, Photo)]
-        faces = iter(finder(photos))
-        for source, photo in chunk:
-            path = f"photo {len(found) + 1}" if isinstance(source, np.ndarray) else str(source)
+        read = [(source, _checked(photo, finder.detector)) for source, photo in chunk]
+        faces = iter(finder([photo for _, photo in read if isinstance(photo, Photo)]))
+        for source, photo in read:
+            path = str(source) if isinstance(source, Path) else f"photo {len(found) + 1}"
             if isinstance(photo, DataError):
                 error = str(photo) if str(photo).startswith(path) else f"{path}: {photo}"
                 found.append(PhotoFaces(path, (0, 0), error=error))
                 continue
-            found.append(PhotoFaces(path, photo.size, next(faces)))
-            if pictures is not None:
-                pictures.draw(photo, found[-1])
+            made = PhotoFaces(path, photo.size, next(faces))
+            found.append(made if pictures is None else pictures.draw(photo, made))
         ticker.show(f"{len(found)} of {len(sources)} photos")
     ticker.clear()
     for photo_faces in found:
@@ -139,16 +140,17 @@ def _look(
             say(f"left out: {photo_faces.error}", quiet)
 
 
-def _folder(out: str | Path) -> Path:
-    folder = Path(out).expanduser()
+def _checked(photo: Photo | DataError, detector: Detector) -> Photo | DataError:
+    """A photo, or what is wrong with it or the boxes given for it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise KfkdError(f"cannot write into {folder}: {error.strerror or error}") from error
-    return folder
+        if isinstance(photo, Photo):
+            check_boxes(photo, detector)
+    except DataError as error:
+        return error
+    return photo
 
 
-def _none_could_be_read(found: Sequence[PhotoFaces]) -> None:
+def _all_left_out(found: Sequence[PhotoFaces]) -> str:
     if len(found) == 1:
-        raise DataError(found[0].error)
-    raise DataError(f"none of {len(found)} photos could be read; the first: {found[0].error}")
+        return found[0].error
+    return f"none of {len(found)} photos could be used; the first: {found[0].error}"

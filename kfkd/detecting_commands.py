@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,26 @@ def asked(options: Namespace) -> dict[str, Any]:
         KfkdError: when there are neither photos nor a video, or both, or one that is absent.
         DataError: when the data set of --boxes cannot be read.
     """
+    _check_there(options.inputs)
     run, photos = run_and_rest(options.inputs)
     given = _given_boxes(options)
     if given is not None:
         photos = photos or list(dict.fromkeys(given.paths))
     if bool(photos) == (options.video is not None):
-        known = not options.inputs or Path(run).exists() or pretrained_folder(run)
-        wanted = "kfkd detect wants photos, or --video SOURCE"
-        raise KfkdError(wanted if known else f"{run}: there is no such photo, and no such run")
+        raise KfkdError("kfkd detect wants photos, or --video SOURCE")
     boxes = options.box if given is None else given
     settings = {key: vars(options)[key] for key in _PASSED} | {"run": run, "boxes": boxes}
     settings["detector"] = options.detector or ("mtcnn" if boxes is None else "box")
     if options.video is None:
         return {**settings, "photos": photos, "out": options.out}
     return {**settings, "source": options.video, "out": options.out or "kfkd-detect"}
+
+
+def _check_there(inputs: Sequence[str]) -> None:
+    """Says of a lone name that nothing is there, before anything is loaded for it."""
+    absent = [name for name in inputs if not Path(name).expanduser().exists()]
+    if len(inputs) == 1 and absent and pretrained_folder(inputs[0]) is None:
+        raise KfkdError(f"{inputs[0]}: there is no such photo, and no such run")
 
 
 def _given_boxes(options: Namespace) -> PhotoSet | None:

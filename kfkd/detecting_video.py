@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from kfkd.detecting_checks import check_boxes, check_count
 from kfkd.detections import DetectedFace, face_rows, header
 from kfkd.drawing.photo_pictures import draw_faces
 from kfkd.errors import DataError
 from kfkd.finding import KeypointFinder, Which
-from kfkd.pipelines.detectors import Detects, GivenBoxes
+from kfkd.pipelines.detectors import Detector, Detects, GivenBoxes
 from kfkd.pipelines.detectors import detector as detector_of
-from kfkd.pipelines.photos import read_photo
+from kfkd.pipelines.photo_reading import chunks
+from kfkd.pipelines.photos import Photo, read_photo
 from kfkd.pipelines.video import VideoWriter, open_video, video_writer
 from kfkd.progress import Ticker, say
 from kfkd.runs import Run, finished_run
@@ -78,7 +80,8 @@ def detect_video(
         least_score: as in `kfkd.detect`.
         boxes: as in `kfkd.detect`.
         refine: as in `kfkd.detect`.
-        batch_size: frames that go through the detector together; a camera's go one by one.
+        batch_size: frames that go through the detector together, fewer where they are large; a
+            camera's go one by one.
         most_frames: stop after these; None = at the end.
         quiet: no progress.
 
@@ -86,7 +89,7 @@ def detect_video(
         How much was found, and where it was written.
 
     Raises:
-        DataError: when the video cannot be opened or holds no frame.
+        DataError: when the video cannot be opened or holds no frame, or a box lies outside.
         KfkdError: as `kfkd.detect`.
         RunError: as `kfkd.detect`.
 
@@ -94,29 +97,34 @@ def detect_video(
         >>> import kfkd
         >>> kfkd.detect_video("runs/doc", "party.mp4", "out")  # doctest: +SKIP
     """
+    check_count("batch_size", batch_size)
+    check_count("most_frames", most_frames)
+    out = Path(out).expanduser()
     run = finished_run(run)
     chosen = detector_of(detector, least_score=least_score, boxes=boxes)
     finder = KeypointFinder(run, chosen, faces, refine)
     with ExitStack() as stack:
         frames = stack.enter_context(open_video(source))
         # The CSV is in place when the block ends well; Ctrl-C ends the loop, not the block.
-        beside = stack.enter_context(replacing(Path(out, "keypoints.csv")))
+        beside = stack.enter_context(replacing(out / "keypoints.csv"))
         file = stack.enter_context(beside.open("w", newline="", encoding="utf-8"))
-        drawn = Path(out, "faces.mp4")
+        drawn = out / "faces.mp4"
         video = stack.enter_context(video_writer(drawn, frames.rate))
         log = _Log(csv.writer(file, lineterminator="\n"), video, run, quiet)
         try:
-            batch_size = 1 if frames.live else batch_size
-            for batch in _batches(itertools.islice(frames, most_frames), batch_size):
-                photos = [read_photo(pixels) for _, pixels in batch]
-                for (seconds, pixels), found in zip(batch, finder(photos), strict=True):
-                    log.add(seconds, pixels, found)
+            read = ((f, _read(f[1], chosen)) for f in itertools.islice(frames, most_frames))
+            for batch in chunks(read, 1 if frames.live else batch_size):
+                answers = finder([photo for _, photo in batch])
+                for (frame, _), found in zip(batch, answers, strict=True):
+                    log.add(*frame, found)
         except KeyboardInterrupt:
             say(f"stopped after {log.frames} frames", quiet)
         log.ticker.clear()
         if not log.frames:
             raise DataError("no frame can be read", file=str(source))
-    table, written = Path(out, "keypoints.csv"), drawn if video.frames else None
+    if frames.cut_short:
+        say(f"{source}: {frames.cut_short}", quiet)
+    table, written = out / "keypoints.csv", drawn if video.frames else None
     return VideoFaces(log.frames, log.faces, log.empty, table, written)
 
 
@@ -139,6 +147,7 @@ class _Log:
         self.ticker.show(f"{self.frames} frames, {self.faces} faces")
 
 
-def _batches(frames: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while batch := list(itertools.islice(frames, size)):
-        yield batch
+def _read(pixels: np.ndarray, detector: Detector) -> Photo:
+    photo = read_photo(pixels)
+    check_boxes(photo, detector)
+    return photo

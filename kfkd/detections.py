@@ -60,21 +60,24 @@ class PhotoFaces:
 
     Args:
         path: where it came from, "photo 1" for an array.
-        size: (width, height) in pixels, upright; (0, 0) when it could not be read.
+        size: (width, height) in pixels, upright; (0, 0) when it was left out.
         faces: the biggest first; none is no mistake.
-        error: why it could not be read, "" when it was.
+        error: why it was left out, "" when it was not.
+        picture: name of the file in which the faces are drawn, "" where none was.
     """
 
     path: str
     size: tuple[int, int]
     faces: tuple[DetectedFace, ...] = ()
     error: str = ""
+    picture: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         faces = [face.as_dict() for face in self.faces]
         made = {"path": self.path, "size": list(self.size), "faces": faces}
-        return {**made, "error": self.error} if self.error else made
+        more = {"picture": self.picture, "error": self.error}
+        return made | {key: value for key, value in more.items() if value}
 
 
 def table(found: Sequence[PhotoFaces]) -> str:
@@ -96,7 +99,7 @@ def summary(found: Sequence[PhotoFaces]) -> str:
     broken = sum(bool(photo.error) for photo in found)
     parts = [f"{len(found)} photo{'' if len(found) == 1 else 's'}, {faces} faces"]
     parts += [f"{empty} without a face"] if empty else []
-    parts += [f"{broken} could not be read"] if broken else []
+    parts += [f"{broken} left out"] if broken else []
     return ", ".join(parts)
 
 
@@ -119,7 +122,9 @@ def write_found(
     """
     paths = [Path(folder, "faces.json"), Path(folder, "faces.csv")]
     write_json(paths[0], [photo.as_dict() for photo in found])
-    with replacing(paths[1]) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    # A file's name may be any bytes: those that are not UTF-8 come out as they are.
+    how: Any = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with replacing(paths[1]) as beside, beside.open("w", **how) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header("file", names, confidence))
         for photo in found:

@@ -11,15 +11,16 @@ import numpy as np
 
 from kfkd.ensembles.blending import leave_out
 from kfkd.ensembles.members import out_of_folds
-from kfkd.errors import KfkdError
+from kfkd.errors import KfkdError, UnknownName
 from kfkd.folds.cross_validation import CrossValidation
 from kfkd.folds.scores import FoldScorer, scores_table
 from kfkd.progress import Ticker, say
 from kfkd.row_numbers import named_rows
+from kfkd.several import several
 from kfkd.storage.files import write_json, write_text
 from kfkd.submissions.broken import fault
 from kfkd.submissions.fitted_files import save_ensemble
-from kfkd.submissions.fitting import Ensemble, fit_ensemble, nested
+from kfkd.submissions.fitting import HOWS, Ensemble, fit_ensemble, nested
 from kfkd.submissions.panel import Panel, panel_of
 
 DEFAULT = ("mean", "median", "weighted", "stack")
@@ -35,16 +36,20 @@ class Ensembles:
         rows: a title and scores for each member and ensemble, ensembles' on rows that they were not
             fitted on.
         fitted: what was fitted on all rows, by title.
+        out: the folder that holds each fit as a file; None = nothing was written.
     """
 
     members: tuple[str, ...]
     left_out: tuple[str, ...]
     rows: tuple[tuple[str, dict[str, Any]], ...]
     fitted: Mapping[str, Ensemble]
+    out: Path | None = None
 
     @property
     def best(self) -> str:
-        """The title of the ensemble with the least error."""
+        """The title of the ensemble with the least error: of several nested scores the least is
+        slightly kind.
+        """
         scores = {title: _score(s) for title, s in self.rows if title in self.fitted}
         return min(scores, key=lambda title: scores[title])
 
@@ -65,16 +70,27 @@ class Ensembles:
             "the fold that they are scored on.",
             scores_table(self.rows),
             *(f"**{line}**" for line in self.left_out),
-            "\n".join(f"- {title}: {_taken(fitted)}" for title, fitted in self.fitted.items()),
+            self._least(),
+            "\n".join(f"- {self._told(title)}: {_taken(f)}" for title, f in self.fitted.items()),
         ]
         return "\n\n".join(lines) + "\n"
 
     __str__ = table
 
+    def _least(self) -> str:
+        told = f"Least error: {self._told(self.best)}."
+        if len(self.fitted) < 2:
+            return told
+        return f"{told} As the least of {len(self.fitted)} nested scores it is slightly kind."
+
+    def _told(self, title: str) -> str:
+        """An ensemble's title, and the file that it is in."""
+        return title if self.out is None else f"{title} (`{_file(title)}`)"
+
 
 def ensemble(
     folds: CrossValidation | str | Path | Sequence[CrossValidation | str | Path],
-    hows: Sequence[str] = DEFAULT,
+    hows: str | Sequence[str] = DEFAULT,
     *,
     without: Iterable[int | str | Path] = (),
     row_numbers: str | Path | None = None,
@@ -91,7 +107,7 @@ def ensemble(
 
     Args:
         folds: cross-validations of `kfkd.cross_validate`, or their folders, one or several.
-        hows: ways to combine, see `kfkd.submit`.
+        hows: ways to combine, one or several, see `kfkd.submit`.
         without: rows that the "clean" figures leave out, as for `kfkd.cross_validate`.
         row_numbers: likewise.
         strict: refuse broken members rather than leave them out.
@@ -113,6 +129,11 @@ def ensemble(
         >>> found.best  # doctest: +SKIP
         'weighted'
     """
+    ways = several(hows, str, "ways to combine")
+    if unknown := [how for how in ways if how not in HOWS]:
+        raise UnknownName("way to combine predictions", unknown[0], list(HOWS))
+    if not ways:
+        raise KfkdError(f"ways to combine are wanted, of {', '.join(HOWS)}. Received: none")
     members = out_of_folds(folds)
     names = list(members)
     sound, left_out = leave_out(names, [fault(member) for member in members.values()])
@@ -124,10 +145,11 @@ def ensemble(
     scorer = FoldScorer(kept[0], named_rows(asked, kept[0].ids, row_numbers).ids if asked else ())
     for line in left_out:
         say(line, quiet)
-    fitted, rows = _compared(panel, scorer, tuple(hows), Ticker(quiet))
-    found = Ensembles(panel.names, tuple(left_out), tuple(rows), fitted)
-    if out is not None:
-        _save(found, Path(out).expanduser())
+    fitted, rows = _compared(panel, scorer, ways, Ticker(quiet))
+    place = None if out is None else Path(out).expanduser()
+    found = Ensembles(panel.names, tuple(left_out), tuple(rows), fitted, place)
+    if place is not None:
+        _save(found, place)
     return found
 
 
@@ -152,9 +174,14 @@ def _compared(
 
 def _save(found: Ensembles, out: Path) -> None:
     for title, fitted in found.fitted.items():
-        save_ensemble(fitted, out / f"{title.replace(', ', '-')}.npz")
+        save_ensemble(fitted, out / _file(title))
     write_json(out / "results.json", found.as_dict())
     write_text(out / "table.md", found.table())
+
+
+def _file(title: str) -> str:
+    """What an ensemble's fit is called in the folder."""
+    return f"{title.replace(', ', '-')}.npz"
 
 
 def _score(scores: Mapping[str, Any]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -169,15 +169,39 @@ def validation_rows(run: Run, faces: FaceSet) -> np.ndarray:
     return held_out_rows(faces, split)
 
 
+class MeanFaces(NamedTuple):
+    """Of each of n faces the mean faces that it is measured beside, in pixels.
+
+    Args:
+        one: (n, k, 2), of all training labels.
+        per_source: (n, k, 2), of those of the face's source.
+    """
+
+    one: np.ndarray
+    per_source: np.ndarray
+
+
+def means_beside(faces: FaceSet, means: Mapping[str, Any]) -> MeanFaces:
+    """The mean faces of one training beside each face.
+
+    Args:
+        faces: n of them.
+        means: mean face by source, and "all", each (k, 2) in pixels, as run.json has them.
+    """
+    one = np.broadcast_to(np.array(means["all"], np.float32), faces.keypoints.shape)
+    own = [np.array(means.get(s, means["all"]), np.float32) for s in faces.source]
+    return MeanFaces(one, np.stack(own) if own else one)
+
+
 def score_faces(
-    faces: FaceSet, predicted: np.ndarray, means: Mapping[str, Any], worst: int = 10
+    faces: FaceSet, predicted: np.ndarray, means: Mapping[str, Any] | MeanFaces, worst: int = 10
 ) -> Scores:
     """Scores of predictions beside those of the mean faces.
 
     Args:
         faces: with labels.
         predicted: (n, k, 2) in pixels, NaN = not predicted.
-        means: mean face by source, and "all", each (k, 2) in pixels.
+        means: mean face by source, and "all", each (k, 2) in pixels; or of each face.
         worst: how many of the worst images to name.
 
     Raises:
@@ -187,8 +211,8 @@ def score_faces(
     if not compared.any():
         raise DataError(f"nothing to score: {len(faces)} images without labels for the predictions")
     truth = np.where(compared, faces.keypoints, np.nan)
-    one = np.broadcast_to(np.array(means["all"], np.float32), truth.shape)
-    per_source = np.stack([np.array(means.get(s, means["all"]), np.float32) for s in faces.source])
+    beside = means if isinstance(means, MeanFaces) else means_beside(faces, means)
+    one, per_source = beside
     points = faces.skeleton.points
     return Scores(
         model=summary(truth, predicted, faces),
@@ -204,7 +228,7 @@ def score_faces(
         images=len(faces),
         values=int(compared.sum()),
         worst=_worst(faces, truth, predicted, worst),
-        landmarks=score_landmarks(faces, predicted, np.array(means["all"], np.float32)),
+        landmarks=score_landmarks(faces, predicted, one),
     )
 
 

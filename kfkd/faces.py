@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from kfkd.crops import CropRule
 from kfkd.errors import KfkdError
 from kfkd.photo_places import PhotoPlaces
 from kfkd.skeletons import Skeleton
@@ -34,6 +35,7 @@ class FaceSet:
             ("ibug:/data/ibug?size=224x224&channels=3"), "" for built-in faces.
         notes: warnings of the reader, one sentence each.
         photos: of faces of photos which photo each is from, and the way back to its pixels.
+        crop: how faces of other photos are cropped to look like these; None = as the origin's.
 
     Raises:
         KfkdError: when shapes or types do not fit together.
@@ -49,6 +51,7 @@ class FaceSet:
     path: str = ""
     notes: tuple[str, ...] = field(default=())
     photos: PhotoPlaces | None = None
+    crop: CropRule | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)

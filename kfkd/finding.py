@@ -11,6 +11,7 @@ from kfkd.crop_maps import crop_matrix, inverse, place, roll_of, scaled_points
 from kfkd.crops import CropRule, Face
 from kfkd.detections import DetectedFace
 from kfkd.errors import KfkdError, RunError
+from kfkd.pipelines.crop_frames import with_boxes_of
 from kfkd.pipelines.cropping import crop_faces
 from kfkd.pipelines.detectors import Detector
 from kfkd.pipelines.photos import Photo
@@ -41,7 +42,8 @@ class KeypointFinder:
             raise KfkdError(f"refine wants 0 or more, and a skeleton with eyes. Received: {refine}")
         self.run, self.detector, self.refine = run, detector, refine
         self._all = faces == "all"
-        self.rule, self._channels = _rule_and_channels(run)
+        rule, self._channels = _rule_and_channels(run)
+        self.rule = with_boxes_of(rule, detector.name)
 
     def __call__(self, photos: Sequence[Photo]) -> list[tuple[DetectedFace, ...]]:
         """The faces of each photo and their keypoints, in its own pixels.

@@ -42,8 +42,8 @@ def cross_validate(
         models: entries of the zoo.
         data: labelled faces, see `kfkd.load_faces`; None = as for `kfkd.train`.
         k: folds, at least 2.
-        seeds: of the trainings: how many, counted from 0, or which. A model's out-of-fold
-            predictions are the mean over its seeds.
+        seeds: of the trainings: how many, counted from 0, or which. Each is scored, and the mean
+            of their predictions, which is what ensembles work with.
         fold_seed: of the folds.
         without: rows that the "clean" figures leave out, by number from 1, or files of numbers;
             nothing else depends on them.
@@ -77,7 +77,9 @@ def cross_validate(
     named = named_rows(left_out, work.faces(names[0]).ids, row_numbers) if left_out else None
     with locked(place):
         work.begin(named, plan.command(data, left_out, row_numbers))
-        say(f"{', '.join(names)}: {k} folds × {len(plan.seeds)} seeds → {place}", quiet)
+        count = len(plan.seeds)
+        told = f"{k} folds × {count} seed{'s' * (count > 1)}"
+        say(f"{', '.join(names)}: {told} → {place}", quiet)
         for training in plan.trainings():
             work.train(*training)
         work.write()

@@ -11,6 +11,7 @@ from typing import Any
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.progress import say
 from kfkd.runs import Run, load_run
+from kfkd.several import several
 from kfkd.storage.files import read_json, write_json, write_text
 from kfkd.storage.kinds import check_plain
 from kfkd.storage.locks import renewing
@@ -110,7 +111,7 @@ def ladder(
     """
     from kfkd.ladders.work import LadderWork
 
-    given = [runs] if isinstance(runs, str | Path | Run) else list(runs)
+    given = several(runs, Run | str | Path, "runs or their folders")
     place = None if add_to is None else Path(add_to).expanduser()
     with nullcontext() if place is None else renewing(place, quiet):
         earlier = read_ladder(place) if place is not None and place.exists() else Ladder(())

@@ -121,7 +121,7 @@ def _failures(metrics: Mapping[str, Any]) -> str:
     told = ", ".join(f"{row[0]} ({row[1]:.1f} px)" for row in rows)
     return (
         f"Worst keypoints: {named}. The {len(rows)} worst held-out images hold {share:.0%} of the "
-        f"squared error: rows {told}."
+        f"squared error: rows {told}, as the file that it learned from counts them."
     )
 
 
@@ -130,8 +130,10 @@ def _made(run: Run) -> str:
     seconds = sum(part.get("seconds", 0) for part in record["subsets"].values())
     machine, versions = record["machine"], record["versions"]
     told = ", ".join(f"{key} {value}" for key, value in versions.items() if value)
+    before = [60 * stage["minutes"] for stage in record.get("lineage", ())]
+    whole = f", {duration(seconds + sum(before))} in all" if before else ""
     return (
-        f"{_commands(run)}\n\n{duration(seconds)} of training on {machine['cpu']}, "
+        f"{_commands(run)}\n\n{duration(seconds)} of training{whole} on {machine['cpu']}, "
         f"{machine['cores']} cores; {told}."
     )
 

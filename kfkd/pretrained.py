@@ -87,14 +87,17 @@ def run_and_rest(inputs: Sequence[str]) -> tuple[str, list[str]]:
     """What a command was given: a run and the rest, or, without a run, the best packaged one.
 
     Args:
-        inputs: a run's folder or name, if there is one, then other things.
+        inputs: a run's folder or name, if there is one, then photos and folders of them.
 
     Raises:
         KfkdError: when no run is given and none comes with the package.
     """
+    from kfkd.pipelines.photo_reading import TRIED
+
     first = inputs[0] if inputs else ""
     is_run = first and ((Path(first) / _RECORD).is_file() or pretrained_folder(first))
-    if is_run or (first and not Path(first).exists()):
+    is_photo = Path(first).exists() or Path(first).suffix.lower() in TRIED
+    if is_run or (first and not is_photo):
         return first, list(inputs[1:])
     known = pretrained_runs()
     if not known:

@@ -10,7 +10,7 @@ from typing import Any
 from kfkd.errors import KfkdError, RunError
 from kfkd.learning.fine_tuning import fine_tuning_flags
 from kfkd.learning.key_values import key_value_words
-from kfkd.learning.settings import published_recipe, shown_runs
+from kfkd.learning.settings import published_recipe, shown_runs, whole_recipe
 from kfkd.pipelines.photo_sources import KINDS
 from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
@@ -34,7 +34,7 @@ def training_command(run: Run) -> str:
         RunError: when the run has a setting that `kfkd train` has no flag for.
     """
     settings = run.record["settings"]
-    recipe, options = settings["recipe"], dict(settings["options"])
+    recipe, options = whole_recipe(settings["recipe"]), dict(settings["options"])
     published = published_recipe(entry(run.name))
     other = [k for k, value in published.items() if recipe.get(k, value) != value]
     told = {key: recipe[key] for key in _ALWAYS}

@@ -65,6 +65,8 @@ class Recipe:
         phases: stretches with parts of the backbone frozen; () = one, everything learns.
         schedule: "cosine" = the rate climbs for a twentieth of the steps, then falls to nothing
             along a cosine; None = it stays.
+        cycles: how many times that happens over the epochs of a phase, each as long as the others;
+            None = once.
         weight_decay: of an optimiser that has one, kernels only; None = the optimiser's own.
         ema: momentum of the running mean of the weights, by step: the mean is measured, and is
             what the run keeps; None = no mean.
@@ -84,6 +86,7 @@ class Recipe:
     copies: bool = False
     phases: tuple[Phase, ...] = ()
     schedule: str | None = None
+    cycles: int | None = None
     weight_decay: float | None = None
     ema: float | None = None
     views: Views = field(default_factory=Views)

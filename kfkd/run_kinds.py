@@ -46,6 +46,7 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
         **dict.fromkeys(("epochs", "batch_size"), int),
         **dict.fromkeys(("learning_rate", "validation"), NUMBER),
         **dict.fromkeys(("weight_decay", "ema", "early_stopping"), MAYBE),
+        "cycles": (int, NONE),
         **dict.fromkeys(("restore_best", "copies"), bool),
         "plateau": (dict, NONE),
         "phases": list,

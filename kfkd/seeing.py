@@ -184,7 +184,8 @@ def layers_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _features(run: Run, subset: str, seen: Seen, layers: Sequence[str] | None) -> Figure:
     model = run.model(subset)
-    predicted = run.predict(seen.image[None], subset=subset, source=seen.source)[0]
+    source = np.array([seen.source])
+    predicted = run.predict(seen.image[None], subset=subset, source=source)[0]
     chosen = _chosen(stage_outputs(model, layer_shapes(model))) if layers is None else layers
     if not chosen:
         raise RunError(f"{run.folder}: the model of {subset} has no layer that gives maps")

@@ -17,6 +17,7 @@ from kfkd.machine import versions
 from kfkd.progress import Ticker, say
 from kfkd.runs import Run
 from kfkd.submissions.fitted_files import save_ensemble
+from kfkd.submissions.fitting import HOWS
 from kfkd.submissions.writer import submission_path, submission_values, write_submission
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def submit(
     runs: Run | CrossValidation | str | Path | Sequence[Run | CrossValidation | str | Path],
     data: str | Path | None = None,
     *,
-    ensemble: str = "mean",
+    ensemble: str | Path = "mean",
     weights: Sequence[float] | None = None,
     select: bool | None = None,
     strict: bool = False,
@@ -53,7 +54,7 @@ def submit(
             or the .npz of a fit of `kfkd.ensemble`.
         weights: a number a member, for "weighted".
         select: leave out members that do not lower the out-of-fold error; None = where all members
-            are cross-validations and no weights are given.
+            are cross-validations and no weights are given; True goes with no weights.
         strict: refuse broken members rather than leave them out.
         out: the CSV to write; None = submissions/NAME-YYYYmmdd-HHMMSS.csv.
         clip: move coordinates outside the image to its border.
@@ -75,7 +76,10 @@ def submit(
         >>> path.name
         'doc.csv'
     """
-    members = members_of(runs)
+    if not isinstance(ensemble, str | Path):
+        ways = f"one of {', '.join(HOWS)}, or the .npz of a fit"
+        raise KfkdError(f"ensemble wants {ways}. Received: {ensemble!r:.100}")
+    how, members = str(ensemble), members_of(runs)
     if not members:
         raise KfkdError("a submission wants at least one run. Received: none")
     faces = as_faces(data, "test", quiet)
@@ -84,13 +88,13 @@ def submit(
     for run in (run for member in members for run in member.runs):
         _refuse_unfit(run, faces, force)
     ticker = Ticker(quiet)
-    found = blend(members, faces, ensemble, weights, select, strict, ticker.show)
+    found = blend(members, faces, how, weights, select, strict, ticker.show)
     ticker.clear()
     for line in found.left_out:
         say(line, quiet)
     values = submission_values(found.predicted, faces.ids, table, clip, faces.images.shape[2])
     name = "+".join(dict.fromkeys(run.name for member in found.members for run in member.runs))
-    settings = {"ensemble": ensemble, "weights": _plain(weights), "clip": clip}
+    settings = {"ensemble": how, "weights": _plain(weights), "clip": clip}
     path = write_submission(_target(out, name), table, values, _made(found, faces, settings))
     if found.fitted:
         save_ensemble(found.fitted, path.with_suffix(".npz"))

@@ -27,6 +27,7 @@ from kfkd.machines.joining import join
 from kfkd.progress import say
 from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, load_run, save_record
+from kfkd.several import several
 from kfkd.skeletons import SKELETONS, Skeleton
 from kfkd.storage.files import make_folder
 from kfkd.storage.locks import locked
@@ -162,7 +163,7 @@ def train(
         suspects=(str(listed) or None) if listed else None,
         codec=dict(codec) if codec else None,
         start=None if start is None else _named(start),
-        teachers=None if teachers is None else tuple(map(_named, _several(teachers))),
+        teachers=None if teachers is None else tuple(map(_named, _teachers(teachers))),
         teacher_share=teacher_share,
     )
     check(settings)
@@ -227,8 +228,8 @@ def resume(
     return train(name, data, out=folder, quiet=quiet, devices=devices, **arguments)
 
 
-def _several(runs: Run | str | Path | Sequence[Run | str | Path]) -> Sequence[Run | str | Path]:
-    return (runs,) if isinstance(runs, Run | str | Path) else runs
+def _teachers(runs: Any) -> list[Run | str | Path]:
+    return several(runs, Run | str | Path, "teachers, runs or their folders,")
 
 
 def _named(run: Run | str | Path) -> str:
@@ -312,6 +313,7 @@ def _new_run(folder: Path, settings: Settings, faces: FaceSet, data: dict[str, A
         "settings": settings.plain(),
         "skeleton": faces.skeleton.name,
         **_own_keypoints(faces.skeleton),
+        **({} if faces.crop is None else {"crop": faces.crop.as_dict()}),
         "data": data,
         "split": {},
         "subsets": {},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ import numpy as np
 
 from kfkd.errors import KfkdError
 from kfkd.lazy import cv2
+
+_TOGETHER = 64
+"""Views of few images are answered in one call, which keeps a machine busier."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,16 @@ class Views:
         Returns:
             float32 (n, k, 3) in pixels; the doubt has the views' disagreement in it.
         """
+        sides = (None, mirror) if self.flip and mirror is not None else (None,)
+        kinds = [(scale, side) for scale in self.scales for side in sides]
+        seen = (_seen(images, scale, side is not None) for scale, side in kinds)
+        if len(images) * len(kinds) <= _TOGETHER:
+            answered: Iterable[np.ndarray] = np.split(answer(np.concatenate([*seen])), len(kinds))
+        else:
+            answered = map(answer, seen)
         found = [
-            _seen(images, answer, scale, side)
-            for scale in self.scales
-            for side in ((None, mirror) if self.flip and mirror is not None else (None,))
+            _back(points, images.shape[1:3], *kind)
+            for points, kind in zip(answered, kinds, strict=True)
         ]
         return found[0] if len(found) == 1 else _mean(np.stack(found))
 
@@ -87,16 +96,17 @@ def views_from(config: Any) -> Views:
     return Views(config.get("flip", False), tuple(scales))
 
 
-def _seen(
-    images: np.ndarray,
-    answer: Callable[[np.ndarray], np.ndarray],
-    scale: float,
-    mirror: Sequence[int] | None,
-) -> np.ndarray:
-    """Points (n, k, 3) in pixels of the images as they are, seen in one view of them."""
+def _seen(images: np.ndarray, scale: float, mirrored: bool) -> np.ndarray:
+    """One view of images."""
     seen = images if scale == 1 else zoomed(images, scale)
-    points = answer(seen if mirror is None else np.ascontiguousarray(seen[:, :, ::-1]))
-    height, width = images.shape[1:3]
+    return np.ascontiguousarray(seen[:, :, ::-1]) if mirrored else seen
+
+
+def _back(
+    points: np.ndarray, size: tuple[int, int], scale: float, mirror: Sequence[int] | None
+) -> np.ndarray:
+    """Points (n, k, 3) of one view in pixels of the images (h, w) as they are."""
+    height, width = size
     if mirror is not None:
         points = points[:, list(mirror)].copy()
         points[..., 0] = width - 1 - points[..., 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kfkd.codecs import Integral
+from kfkd.errors import KfkdError
 from kfkd.lazy import keras
 from kfkd.models.blocks import standardised
 from kfkd.models.plain import Shape
@@ -56,7 +57,15 @@ def pyramid(
     Returns:
         An uncompiled model whose outputs are (h / 4 + 2, w / 4 + 2, outputs): a cell more on every
         side, as the codec wants.
+
+    Raises:
+        KfkdError: when there are not as many depths as widths, and two fewer of the decoder.
     """
+    if not len(depths) == len(widths) == len(decoder) + 2 > 2:
+        raise KfkdError(
+            "pyramid wants as many depths as widths, and two fewer of the decoder. Received: "
+            f"widths={widths}, depths={depths}, decoder={decoder}"
+        )
     layers = keras.layers
     image = keras.Input(input_shape, name="image")
     x, levels = standardised(image), []

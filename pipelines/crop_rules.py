@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from kfkd.crops import CropRule, Face, rule_from
+from kfkd.crops import GIVEN, CropRule, Face, rule_from
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
 from kfkd.pipelines.detectors import Detector
 from kfkd.storage.files import read_json
 
 _TABLE = Path(__file__).with_name("crop_rules.json")
-_LIKE = {"synthetic": "kaggle", "own": "kaggle"}
-_BOXED = {"ibug": "ibug", "pts": "pts", "own": "folder"}
-"""Data sets of photos whose faces are cropped by boxes, by origin; the others show whole photos."""
+_LIKE = {"synthetic": "kaggle", "own": "kaggle", "folder": "kaggle"}
+_BOXED = ("ibug", "pts")
+"""Data sets of photos whose faces are cropped by boxes; the others show whole photos, but for
+folders of one's own, whose faces carry their rule."""
 
 _CHUNK = 256
 
@@ -59,7 +60,7 @@ class Fit:
 def crop_rule(origin: str) -> CropRule:
     """How the faces of a data set were cut out of photos.
 
-    Built-in faces and those of unknown origin count as Kaggle's.
+    Built-in faces, arrays and folders of one's own without boxes count as Kaggle's.
 
     Args:
         origin: `FaceSet.origin`, such as "kaggle".
@@ -74,14 +75,17 @@ def crop_rule(origin: str) -> CropRule:
     rules = _rules()
     name = _LIKE.get(origin, origin)
     if name not in rules:
-        raise KfkdError(f"no crop rule is known for {origin!r}, only for {', '.join(rules)}")
+        raise KfkdError(
+            f"no crop rule is known for {origin!r}, only for {', '.join(rules)}; what `kfkd bench "
+            'crops` measures may stand in run.json as "crop"'
+        )
     return rule_from(rules[name])
 
 
 def crop_rule_of(origin: str, path: str = "") -> CropRule:
     """How the faces of the data that a run learned from were cut out of photos.
 
-    Its frame "given" is that of the data set's own boxes, where it has some.
+    Its frame "given:ORIGIN" is that of the data set's own boxes, where it has some.
 
     Args:
         origin: `FaceSet.origin`.
@@ -94,15 +98,20 @@ def crop_rule_of(origin: str, path: str = "") -> CropRule:
     from kfkd.pipelines.source_text import photo_source
 
     rule = crop_rule(origin)
-    if origin not in _BOXED:
+    if not boxed(origin):
         return rule
-    usual = KINDS[_BOXED[origin]].margin
-    rule = replace(rule, frames={**rule.frames, "given": (0.0, 0.0, 1 + 2 * usual)})
+    usual = KINDS[origin].margin
+    rule = replace(rule, frames={**rule.frames, GIVEN + origin: (0.0, 0.0, 1 + 2 * usual)})
     named = photo_source(path)
     margin = usual if named is None else named[2].get("margin", usual)
     if not -0.5 < margin < math.inf:  # out of a run.json, which may hold anything
         raise KfkdError(f"margin wants a share above -0.5. Received: {margin}")
     return rule if margin == usual else rule.zoomed((1 + 2 * usual) / (1 + 2 * margin))
+
+
+def boxed(origin: str) -> bool:
+    """Whether a data set gives boxes whose place around a face is known."""
+    return origin in _BOXED
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kfkd.crops import Box, Face
+from kfkd.crops import GIVEN, Box, Face
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.lazy import cv2
 from kfkd.photosets import PhotoSet
@@ -46,9 +47,15 @@ class Detector:
     longest: int | None = None
     boxes: tuple[Box, ...] | Mapping[str, tuple[Box, ...]] = ()
 
+    def lacks(self, path: str) -> bool:
+        """Whether boxes are given by file, and none for this one."""
+        return isinstance(self.boxes, Mapping) and not (path and _one_way(path) in self.boxes)
+
     def given(self, path: str) -> tuple[Box, ...]:
         """The boxes given for a photo; none where it is not among the files that have some."""
-        return self.boxes.get(path, ()) if isinstance(self.boxes, Mapping) else self.boxes
+        if isinstance(self.boxes, Mapping):
+            return self.boxes.get(_one_way(path), ()) if path else ()
+        return self.boxes
 
     def __call__(self, images: Images) -> list[list[Face]]:
         """Finds the faces of images.
@@ -67,15 +74,24 @@ class Detector:
                 got = f"{image.dtype} {image.shape}"
                 raise KfkdError(f"a detector wants uint8 images (h, w, 3). Received: {got}")
         small = [reduced(image, self.longest) for image in images]
-        found = self.find([image for image, _ in small]) if small else []
-        if len(found) != len(images):
-            raise KfkdError(
-                f"the detector {self.name!r} answers for {len(found)} images, not {len(images)}"
-            )
+        found = self._answer([image for image, _ in small])
         return [
             self._kept([as_face(face).scaled(scale) for face in faces])
             for faces, (_, scale) in zip(found, small, strict=True)
         ]
+
+    def _answer(self, images: list[np.ndarray]) -> list[list[Any]]:
+        """What the detector finds in each image; where it says None, there is no face."""
+        found = self.find(images) if images else []
+        try:
+            if len(found) == len(images):
+                return [[] if faces is None else list(faces) for faces in found]
+        except TypeError as error:
+            wanted = "wants to answer a list, of the faces of each image"
+            message = f"the detector {self.name!r} {wanted}. Received: {found!r:.100}"
+            raise KfkdError(message) from error
+        answers = f"answers for {len(found)} images, not {len(images)}"
+        raise KfkdError(f"the detector {self.name!r} {answers}")
 
     def _kept(self, faces: list[Face]) -> list[Face]:
         kept = [face for face in faces if face.score >= self.least_score]
@@ -120,7 +136,7 @@ def detector(
         name = str(getattr(kind, "name", getattr(kind, "__name__", "own")))
         return Detector(name, kind, floor, **options)
     if kind == "box":
-        name = "given" if isinstance(boxes, PhotoSet) else "box"
+        name = GIVEN + boxes.origin if isinstance(boxes, PhotoSet) else "box"
         return Detector(name, lambda images: [[] for _ in images], boxes=_checked(boxes))
     if kind not in _USUAL_SCORES:
         raise UnknownName("face detector", kind, [*_USUAL_SCORES, "box"])
@@ -160,9 +176,12 @@ def _checked(boxes: GivenBoxes | None) -> tuple[Box, ...] | dict[str, tuple[Box,
         boxes = _by_file(boxes)
     if not isinstance(boxes, Mapping):
         return tuple(as_face(box).box for box in boxes)
-    # As `Photo.path` has them.
-    files = ((str(Path(file).expanduser()), of) for file, of in boxes.items())
-    return {file: tuple(as_face(box).box for box in of) for file, of in files}
+    return {_one_way(file): tuple(as_face(box).box for box in of) for file, of in boxes.items()}
+
+
+def _one_way(file: str | Path) -> str:
+    """A file's one name, however one gets there."""
+    return os.path.realpath(Path(file).expanduser())
 
 
 def _by_file(photos: PhotoSet) -> dict[str | Path, list[Sequence[float]]]:
@@ -184,7 +203,7 @@ def as_face(answer: Any) -> Face:
         return answer
     try:
         x, y, w, h = (float(number) for number in answer)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         message = f"a face is x, y, width, height, or a kfkd.crops.Face. Received: {answer!r:.100}"
         raise KfkdError(message) from error
     return Face((x, y, w, h))

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kfkd.crop_maps import inverse, place
-from kfkd.crops import Face
+from kfkd.crops import CropRule, Face
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
 from kfkd.lazy import cv2
-from kfkd.pipelines.crop_rules import middle_faces
+from kfkd.pipelines.crop_frames import cut_anew
+from kfkd.pipelines.crop_rules import crop_rule, middle_faces
 from kfkd.pipelines.detectors import Detector
 
 _CHUNK = 256
@@ -98,8 +99,17 @@ def cropped(
         keypoints=points.astype(np.float32),
         notes=(*faces.notes, note),
         photos=None if faces.photos is None else faces.photos.then(matrices),
+        crop=_rule(faces, detector, margin),
     )
     return Cropped(made, matrices, found)
+
+
+def _rule(faces: FaceSet, detector: Detector, margin: float) -> CropRule | None:
+    """How the new images show faces; None where it is not known of the old ones."""
+    try:
+        return cut_anew(faces.crop or crop_rule(faces.origin), detector.name, 1 + 2 * margin)
+    except KfkdError:
+        return None
 
 
 def _matrix(face: Face, size: tuple[int, ...], margin: float, keep_aspect: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 
+from kfkd.crops import GIVEN, UNNAMED, CropRule
 from kfkd.errors import DataError, KfkdError
 from kfkd.faces import FaceSet
 from kfkd.photo_places import PhotoPlaces
@@ -77,6 +78,7 @@ def faces_of(
         path=photos.path,
         notes=photos.notes,
         photos=places,
+        crop=_own_rule(photos, size, margin),
     )
 
 
@@ -103,6 +105,14 @@ def crop_matrices(photos: PhotoSet, size: tuple[int, int], margin: float) -> np.
     matrices[:, 0, 0], matrices[:, 1, 1] = scale.T
     matrices[:, :, 2] = np.array([width - 1, height - 1]) / 2 - scale * centre
     return matrices
+
+
+def _own_rule(photos: PhotoSet, size: tuple[int, int], margin: float) -> CropRule | None:
+    """How a user's own photos show faces, where boxes say: as if a detector had drawn these."""
+    if photos.origin != "folder" or np.isnan(photos.boxes).any():
+        return None
+    frame = (0.0, 0.0, 1 + 2 * margin)
+    return CropRule("folder", size, True, {UNNAMED: frame, f"{GIVEN}folder": frame})
 
 
 def _names(photos: PhotoSet) -> np.ndarray:

@@ -6,18 +6,26 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from kfkd.errors import DataError
 from kfkd.pipelines.photos import SUFFIXES, Photo, read_photo
 
-Source = Path | np.ndarray
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Source: TypeAlias = "Path | np.ndarray | Image"
+"""What `read_photo` reads."""
+
+_From = TypeVar("_From")
+_Read = TypeVar("_Read", bound=Photo | DataError)
 
 DRAWN = ".faces.jpg"
 """Ending of pictures that kfkd draws; in a folder they are no photos."""
 
-_TRIED = SUFFIXES | {".avif", ".heic", ".heif", ".jfif", ".jp2"}
+TRIED = SUFFIXES | {".avif", ".heic", ".heif", ".jfif", ".jp2"}
 """What photos in folders end in; of these, kinds that cannot be decoded here are named."""
 _AHEAD = 2
 _CHUNK_PIXELS = 24_000_000
@@ -27,16 +35,18 @@ def photo_sources(photos: object) -> list[Source]:
     """What a user hands in as photos, one by one.
 
     Args:
-        photos: an image file, a folder, an array (h, w) or (h, w, c), several as (n, h, w, c), or
-            any sequence of these.
+        photos: an image file, a folder, a Pillow image, an array (h, w) or (h, w, c), several as
+            (n, h, w, c), or any sequence of these.
 
     Raises:
         DataError: when it is none of these, or there are none.
     """
+    from PIL.Image import Image
+
     if isinstance(photos, str | Path):
         return list(photo_paths([photos]))
-    if isinstance(photos, np.ndarray):
-        return list(photos) if photos.ndim == 4 else [photos]
+    if isinstance(photos, Image) or (isinstance(photos, np.ndarray) and photos.ndim != 4):
+        return [photos]
     if not isinstance(photos, Iterable):
         raise DataError(f"photos want files, folders or arrays. Received: {type(photos).__name__}")
     sources = [source for photo in photos for source in photo_sources(photo)]
@@ -61,25 +71,28 @@ def photo_paths(sources: Iterable[str | Path]) -> list[Path]:
             paths.append(path)
             continue
         try:
-            found = sorted(p for p in path.iterdir() if _is_photo(p.name))
+            inside = sorted(path.iterdir())
         except OSError as error:
             raise DataError(f"cannot be listed: {error.strerror or error}", file=path) from error
+        found = [p for p in inside if _is_photo(p.name)]
         if not found:
-            raise DataError(f"holds no photos, wanted {', '.join(sorted(SUFFIXES))}", file=path)
+            deeper = "; folders in it are not searched" if any(map(Path.is_dir, inside)) else ""
+            wanted = ", ".join(sorted(SUFFIXES))
+            raise DataError(f"holds no photos, wanted {wanted}{deeper}", file=path)
         paths += found
     return paths
 
 
 def _is_photo(name: str) -> bool:
     hidden = name.startswith(".") or name.endswith(DRAWN)
-    return Path(name).suffix.lower() in _TRIED and not hidden
+    return Path(name).suffix.lower() in TRIED and not hidden
 
 
 def read_photos(sources: Iterable[Source]) -> Iterator[tuple[Source, Photo | DataError]]:
     """Reads photos in order, two ahead in threads.
 
     Args:
-        sources: files and arrays.
+        sources: of `photo_sources`.
 
     Yields:
         A source with its photo, or with why it cannot be read.
@@ -95,16 +108,14 @@ def read_photos(sources: Iterable[Source]) -> Iterator[tuple[Source, Photo | Dat
             yield first, future.result()
 
 
-def chunks(
-    read: Iterable[tuple[Source, Photo | DataError]], count: int
-) -> Iterator[list[tuple[Source, Photo | DataError]]]:
+def chunks(read: Iterable[tuple[_From, _Read]], count: int) -> Iterator[list[tuple[_From, _Read]]]:
     """Photos in lists that fit into memory.
 
     Args:
-        read: of `read_photos`.
+        read: of `read_photos`, or frames of a video.
         count: photos in a list, at most; fewer where they are large.
     """
-    chunk: list[tuple[Source, Photo | DataError]] = []
+    chunk: list[tuple[_From, _Read]] = []
     pixels = 0
     for source, photo in read:
         chunk.append((source, photo))

@@ -84,20 +84,38 @@ def photo_set(
     )
 
 
-def _check_boxes(boxes: np.ndarray, sizes: np.ndarray, place: Place) -> None:
-    x, y, w, h = boxes.T
+def boxes_beyond(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Which boxes lie wholly outside their photos.
+
+    Args:
+        boxes: (n, 4), (x, y, width, height) in pixels; those of NaN do not.
+        sizes: (n, 2) or, the same for all, (2,): width and height.
+
+    Returns:
+        bool (n,).
+    """
+    (x, y, w, h), (width, height) = boxes.T, sizes.T
     # The edge of the outermost pixels is half a pixel beyond their centres.
-    beyond = (x >= sizes[:, 0] - 0.5) | (y >= sizes[:, 1] - 0.5) | (x + w <= -0.5) | (y + h <= -0.5)
-    empty = ~np.isnan(boxes).all(axis=1) & ~((w > 0) & (h > 0))
-    for row in np.flatnonzero(beyond | empty)[:1].tolist():
+    return (x >= width - 0.5) | (y >= height - 0.5) | (x + w <= -0.5) | (y + h <= -0.5)
+
+
+def no_such_place(box: np.ndarray, size: np.ndarray, what: str = "lies outside the photo") -> str:
+    """A sentence about a box that does not fit its photo.
+
+    Args:
+        box: (4,).
+        size: (2,), of the photo.
+        what: is wrong.
+    """
+    return f"the box {_numbers(box)} (x, y, width, height) {what} of {_numbers(size)} pixels"
+
+
+def _check_boxes(boxes: np.ndarray, sizes: np.ndarray, place: Place) -> None:
+    empty = ~np.isnan(boxes).all(axis=1) & ~((boxes[:, 2] > 0) & (boxes[:, 3] > 0))
+    for row in np.flatnonzero(boxes_beyond(boxes, sizes) | empty)[:1].tolist():
         file, number = place(row)
         what = "has no area" if empty[row] else "lies outside the photo"
-        raise DataError(
-            f"the box {_numbers(boxes[row])} (x, y, width, height) {what} of "
-            f"{_numbers(sizes[row])} pixels",
-            file=file,
-            row=number,
-        )
+        raise DataError(no_such_place(boxes[row], sizes[row], what), file=file, row=number)
 
 
 def _outside(

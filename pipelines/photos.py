@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kfkd.errors import DataError
+from kfkd.pipelines.heic import open_heic_too
 from kfkd.pipelines.photo_pixels import eight_bits, rgb_of_array
 from kfkd.storage.safe_reading import is_device
 
@@ -43,7 +45,7 @@ class Photo:
         pixels: uint8 (h, w, 3), RGB, upright.
         scale: the photo's own pixels per pixel of `pixels`, a whole number.
         size: (width, height) of the photo itself, upright.
-        path: where it came from, "" for an array.
+        path: where it came from, "" for an array or a Pillow image.
     """
 
     pixels: np.ndarray
@@ -52,15 +54,15 @@ class Photo:
     path: str = ""
 
 
-def read_photo(source: str | Path | np.ndarray, most_pixels: int = MOST_PIXELS) -> Photo:
+def read_photo(source: str | Path | np.ndarray | Image, most_pixels: int = MOST_PIXELS) -> Photo:
     """Reads a photo: any mode and depth, turned upright as its EXIF data say.
 
     Large photos come at a whole fraction of their size; JPEG files are decoded at 1/2, 1/4 or 1/8
     at once, without the full size ever being in memory.
 
     Args:
-        source: an image file, or an array: grey (h, w) or (h, w, 1), RGB (h, w, 3), RGBA
-            (h, w, 4); uint8, uint16, or float in 0–1 or 0–255.
+        source: an image file, a Pillow image, or an array: grey (h, w) or (h, w, 1), RGB
+            (h, w, 3), RGBA (h, w, 4); uint8, uint16, or float in 0–1 or 0–255.
         most_pixels: the result has no more.
 
     Returns:
@@ -75,10 +77,10 @@ def read_photo(source: str | Path | np.ndarray, most_pixels: int = MOST_PIXELS) 
     """
     if isinstance(source, np.ndarray):
         return _of_array(source, most_pixels)
-    path = Path(source).expanduser()
+    path = Path(source).expanduser() if isinstance(source, str | Path) else None
     try:
-        with _open(path) as image:
-            return _decode(image, str(path), most_pixels)
+        with _opened(source) as image:
+            return _decode(image, str(path or ""), most_pixels)
     except DataError as error:
         raise error if error.file else DataError(str(error), file=path) from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
@@ -116,6 +118,7 @@ def _open(path: Path) -> Image:
             if is_device(path):
                 raise DataError("is no ordinary file", file=path)
             Image.init()
+            open_heic_too(path)
             return Image.open(path, formats=[one for one in _FORMATS if one in Image.OPEN])
         except UnidentifiedImageError as error:
             known = "JPEG, PNG, BMP, GIF, TIFF, WebP and so on"
@@ -124,6 +127,17 @@ def _open(path: Path) -> Image:
         except Image.DecompressionBombError as error:
             message = f"has more than {_REFUSED_PIXELS // 10**6} megapixels; reduce it first"
             raise DataError(message, file=path) from error
+
+
+def _opened(source: str | Path | Image) -> AbstractContextManager[Image]:
+    """A file's image, or a user's own, which is decoded but left open."""
+    if isinstance(source, str | Path):
+        return _open(Path(source).expanduser())
+    if not min(source.size):
+        raise DataError(f"a photo wants pixels. Received: an image of size {source.size}")
+    with _opening:  # it may stand in a list twice
+        source.load()
+    return nullcontext(source)
 
 
 def _decode(image: Image, path: str, most_pixels: int) -> Photo:

@@ -29,6 +29,7 @@ class Frames:
         self._capture, self.live = capture, live
         rate = capture.get(cv2.CAP_PROP_FPS)
         self.rate = float(rate) if 0 < rate < 1000 else _USUAL_RATE
+        self.cut_short = ""  # after the last frame: what to say of a file that lacks some
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         """Seconds since the start and RGB pixels, uint8 (h, w, 3), of each frame."""
@@ -36,9 +37,16 @@ class Frames:
         while True:
             there, pixels = self._capture.read()
             if not there:
+                self._end(number)
                 return
             yield number / self.rate, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
             number += 1
+
+    def _end(self, number: int) -> None:
+        told = 0.0 if self.live else float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        # The count of a whole file may be one off, that of a long one an estimate.
+        if told - number > max(1, told / 100):
+            self.cut_short = f"only {number} of its {told:.0f} frames are there: it was cut short"
 
     def __enter__(self) -> Frames:
         return self
@@ -60,6 +68,8 @@ def open_video(source: str | Path | int) -> Frames:
     live = str(source).isdecimal() and not path.is_file()
     if not live and not path.is_file():
         raise DataError("there is no such video", file=path)
+    if not _is_utf8(path):
+        raise DataError(_NO_UTF8, file=path)
     logging: Any = cv2.utils.logging  # type: ignore[attr-defined]
     said = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # a page for a camera that is not there
     try:
@@ -124,6 +134,8 @@ def video_writer(path: str | Path, rate: float) -> Iterator[VideoWriter]:
     Raises:
         WriteError: when it cannot be written whole.
     """
+    if not _is_utf8(Path(path)):
+        raise WriteError(path, _NO_UTF8)
     with suppress(_Nothing), replacing(path) as beside:
         writer = VideoWriter(beside, rate)
         try:
@@ -134,6 +146,18 @@ def video_writer(path: str | Path, rate: float) -> Iterator[VideoWriter]:
             raise _Nothing
         if not _has_index(beside):  # OpenCV tells nobody that the disk is full
             raise WriteError(path, "it was cut short; is the disk full?")
+
+
+_NO_UTF8 = "OpenCV takes no names that are not UTF-8; rename it"
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether a name is text throughout; OpenCV ends the process at one that is not."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _has_index(path: Path) -> bool:

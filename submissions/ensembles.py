@@ -103,7 +103,10 @@ def _checked_weights(weights: Sequence[float] | None, count: int, how: str) -> n
         return np.ones(count)
     if weights is None:
         raise KfkdError(f'how="weighted" wants {count} weights, one a member. Received: none')
-    shares = np.asarray(weights, np.float64)
+    try:
+        shares = np.asarray(weights, np.float64)
+    except (TypeError, ValueError) as error:
+        raise KfkdError(f"weights want numbers. Received: {weights!r:.200}") from error
     if shares.shape != (count,):
         raise KfkdError(f"{count} members want {count} weights. Received: {weights!r}")
     if not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def save_ensemble(fitted: Ensemble, path: Path) -> None:
         fitted: the ensemble.
         path: the .npz.
     """
-    told = {"how": fitted.how, "names": fitted.names, "cells": [_told(c) for c in fitted.cells]}
+    told: dict[str, Any] = {"how": fitted.how, "names": fitted.names, "keys": fitted.keys}
+    told["cells"] = [_told(cell) for cell in fitted.cells]
     arrays = {
         f"{i}.{name}": array
         for i, cell in enumerate(fitted.cells)
@@ -50,11 +52,9 @@ def read_ensemble(path: str | Path, panel: Panel) -> Ensemble:
     try:
         arrays = read_arrays(path)
         told = json_of(arrays.pop("told"))
-        names = tuple(map(str, told["names"]))
-        if names != panel.names:
-            raise KfkdError(f"it was fitted on {', '.join(names)}, not {', '.join(panel.names)}")
-        cells = tuple(_cell(one, i, arrays, panel) for i, one in enumerate(told["cells"]))
-        fitted = Ensemble(str(told["how"]), names, cells)
+        places = _places(told.get("keys"), panel)
+        cells = tuple(_cell(one, i, arrays, panel, places) for i, one in enumerate(told["cells"]))
+        fitted = Ensemble(str(told["how"]), panel.names, cells, panel.keys)
         for cell in cells:  # arrays of other shapes fail here rather than at the submission
             fitted.predict(panel.predicted[:, :1], np.array([cell.source]))
         fitted.as_dict()  # as do weights of more members
@@ -73,8 +73,33 @@ def _told(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _cell(told: dict[str, Any], number: int, arrays: dict[str, np.ndarray], panel: Panel) -> Cell:
+def _places(keys: Sequence[str] | None, panel: Panel) -> list[int]:
+    """Where in a panel the members are that an ensemble was fitted on.
+
+    Raises:
+        KfkdError: when the panel's are others, saying which.
+    """
+    if keys is None:
+        raise KfkdError("an earlier version wrote it, without what its members are: fit it anew")
+    if sorted(keys) == sorted(panel.keys):
+        return [panel.keys.index(key) for key in keys]
+    lost = [key for key in keys if key not in panel.keys]
+    new = [key for key in panel.keys if key not in keys]
+    told = [f"it was fitted on {', '.join(lost)}, not given here"] if lost else []
+    told += [f"it was not fitted on {', '.join(new)}, given here"] if new else []
+    told = told or ["a member is given more than once"]
+    raise KfkdError(f"{'; '.join(told)} (a model, and a digest of its out-of-fold predictions)")
+
+
+def _cell(
+    told: dict[str, Any],
+    number: int,
+    arrays: dict[str, np.ndarray],
+    panel: Panel,
+    places: Sequence[int],
+) -> Cell:
     points, members = (tuple(map(int, told[key])) for key in ("points", "members"))
+    members = tuple(places[i] for i in members)
     own = {k.partition(".")[2]: v for k, v in arrays.items() if k.partition(".")[0] == str(number)}
     place = (str(told["source"]), points, members, str(told["fit"]))
     if told["kind"] == Boosted.kind:

@@ -45,11 +45,6 @@ class Cell:
     fit: str
     rule: Rule
 
-    def panel(self, panel: Panel) -> Panel:
-        """The part of a panel that the cell is fitted on."""
-        own = panel[panel.source == self.source]
-        return own.members(self.members).points(self.points)
-
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -59,11 +54,13 @@ class Ensemble:
         how: one of `HOWS`.
         names: of its members.
         cells: what was fitted.
+        keys: of its members, see `kfkd.submissions.panel.Panel`.
     """
 
     how: str
     names: tuple[str, ...]
     cells: tuple[Cell, ...]
+    keys: tuple[str, ...] = ()
 
     def predict(self, predicted: np.ndarray, source: np.ndarray) -> np.ndarray:
         """One prediction of the members'.
@@ -125,7 +122,7 @@ def fit_ensemble(panel: Panel, how: str, selected: bool = True) -> Ensemble:
             taken = select(own) if selected and how != "weighted" else tuple(range(len(members)))
             fit, rule = _fit(own.members(taken), how)
             cells.append(Cell(source, points, tuple(members[i] for i in taken), fit, rule))
-    return Ensemble(how, panel.names, tuple(cells))
+    return Ensemble(how, panel.names, tuple(cells), panel.keys)
 
 
 def nested(
@@ -159,7 +156,7 @@ def _fit(panel: Panel, how: str) -> tuple[str, Rule]:
     members, points = panel.predicted.shape[0], panel.predicted.shape[2]
     unlabelled = np.isnan(panel.truth).all()
     if how == "median":
-        return "median", Middle(np.ones(members, bool))
+        return "median", Middle()
     if how == "mean" or unlabelled or (members == 1 and how == "weighted"):
         return "mean", equal_weights(members, points)
     # A stack may come out as what is simplest: its corrections have to earn their place.

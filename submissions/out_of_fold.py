@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +52,14 @@ class OutOfFold:
     def mean(self) -> np.ndarray:
         """float64 (n, k, 2): the mean over the seeds, NaN where one of them does not predict."""
         return self.predicted.mean(axis=0, dtype=np.float64)
+
+    @property
+    def key(self) -> str:
+        """The model and a digest of its predictions: what it is, wherever its file lies."""
+        digest = hashlib.sha256()
+        for name in (*_ROWS, "truth", "predicted"):
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return f"{self.model} {digest.hexdigest()[:16]}"
 
     def save(self, path: Path) -> None:
         """Writes an .npz without pickles, whole or not at all."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from kfkd.errors import KfkdError
-from kfkd.faces import SOURCES
-from kfkd.metrics import kaggle_rmse, rmse
 from kfkd.submissions.out_of_fold import OutOfFold
 
 
@@ -18,7 +16,7 @@ class Panel:
     """Members that predict the same rows.
 
     Args:
-        names: of the m members.
+        names: of the m members, as a user sees them.
         predicted: float (m, n, k, 2) in pixels, NaN = a keypoint that a member does not predict.
         truth: float (n, k, 2), NaN = not labelled.
         source: str (n,), who labelled a row.
@@ -26,6 +24,7 @@ class Panel:
         group: uint64 (n,), equal for rows that belong together.
         parts: keypoint indices by part of the face, where the skeleton has any.
         ids: int (n,), the rows' numbers.
+        keys: what the members are, wherever they lie: `OutOfFold.key` of each.
     """
 
     names: tuple[str, ...]
@@ -36,6 +35,7 @@ class Panel:
     group: np.ndarray
     parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    keys: tuple[str, ...] = ()
 
     def __getitem__(self, rows: np.ndarray) -> Panel:
         """The panel of some rows."""
@@ -52,7 +52,8 @@ class Panel:
     def members(self, chosen: Sequence[int]) -> Panel:
         """The panel of some members."""
         names = tuple(self.names[i] for i in chosen)
-        return replace(self, names=names, predicted=self.predicted[list(chosen)])
+        keys = tuple(self.keys[i] for i in chosen) if self.keys else ()
+        return replace(self, names=names, keys=keys, predicted=self.predicted[list(chosen)])
 
     def points(self, chosen: Sequence[int]) -> Panel:
         """The panel of some keypoints."""
@@ -69,14 +70,6 @@ class Panel:
     def inner_folds(self) -> np.ndarray:
         """int (n,): folds to choose settings by; halves where the rows are all of one fold."""
         return self.fold if len(np.unique(self.fold)) > 1 else (self.group % 2).astype(int)
-
-    def error(self, predicted: np.ndarray) -> float:
-        """RMSE in pixels of (n, k, 2) against the labels, weighted as Kaggle's test set is where
-        the rows have Kaggle's sources.
-        """
-        if np.isin(self.source, SOURCES).any():
-            return kaggle_rmse(self.truth, predicted, self.source)
-        return rmse(self.truth, predicted)
 
     def blocks(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """Keypoints that the same members predict, with these members; indices of both."""
@@ -119,4 +112,5 @@ def panel_of(members: Sequence[OutOfFold], names: Sequence[str] | None = None) -
         group=first.group,
         parts=first.skeleton.groups,
         ids=first.ids,
+        keys=tuple(one.key for one in members),
     )

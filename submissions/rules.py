@@ -45,22 +45,17 @@ class Weighted:
 
 @dataclass(frozen=True)
 class Middle:
-    """The median of some members.
+    """The median of the members."""
 
-    Args:
-        chosen: bool (m,).
-    """
-
-    chosen: np.ndarray
     kind: ClassVar[str] = "median"
 
     def predict(self, predicted: np.ndarray) -> np.ndarray:
         """See `Rule`."""
-        return np.median(predicted[self.chosen], axis=0)
+        return np.median(predicted, axis=0)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Rule`."""
-        return {"chosen": self.chosen}
+        return {}
 
 
 @dataclass(frozen=True)
@@ -87,17 +82,14 @@ class Linear:
         return {"matrix": self.matrix, "offset": self.offset}
 
 
-def equal_weights(members: int, points: int, chosen: Any = None) -> Weighted:
-    """The plain mean of the chosen members.
+def equal_weights(members: int, points: int) -> Weighted:
+    """The plain mean.
 
     Args:
         members: how many there are.
         points: keypoints.
-        chosen: indices; None = all.
     """
-    weights = np.zeros((members, points))
-    weights[slice(None) if chosen is None else list(chosen)] = 1
-    return Weighted(weights / weights.sum(axis=0))
+    return Weighted(np.full((members, points), 1 / members))
 
 
 _KINDS: Mapping[str, Any] = {kind.kind: kind for kind in (Weighted, Middle, Linear)}

@@ -209,6 +209,48 @@ def test_folds_answer_for_the_rows_they_held_out(trained, faces):
         kfkd.analyse([*folds, folds[0]], faces, quiet=True)
 
 
+@pytest.fixture(scope="module")
+def seeds(trained, tmp_path_factory, faces):
+    """A cross-validation of two folds and two seeds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
+        out = tmp_path_factory.mktemp("cv") / "cv"
+        given = {"k": 2, "seeds": 2, "subsets": "all", "epochs": 1, "quiet": True}
+        return kfkd.cross_validate("tiny", faces, out=out, **given)
+
+
+def test_a_cross_validation_answers_by_the_mean_of_its_seeds(seeds, faces):
+    found = kfkd.analyse(seeds.out, faces, quiet=True)
+    assert found.scores.images == len(faces)
+    assert "each predicted by the mean of the 2 runs that held it out" in found.told
+    pooled = seeds.models["tiny"]["pooled"]["all"]["model"]
+    assert found.scores.model["all"] == pytest.approx(pooled["all"], abs=1e-3)
+    for same in (seeds, seeds.out / "tiny", [*map(str, seeds.run_folders("tiny"))]):
+        assert kfkd.analyse(same, faces, quiet=True).scores == found.scores
+
+
+def test_the_mean_face_of_a_row_is_that_of_its_own_fold(seeds, faces):
+    member = seeds.out_of_fold("tiny")
+    runs = {(row["seed"], row["fold"]): row["folder"] for row in seeds.models["tiny"]["folds"]}
+    means = {place: load_run(seeds.out / folder).mean_face() for place, folder in runs.items()}
+    own = np.stack([(means[0, i] + means[1, i]) / 2 for i in member.fold])
+    wanted = np.sqrt(np.nanmean(np.square(own - faces.keypoints)))
+    found = kfkd.analyse(seeds, faces, quiet=True)
+    assert found.scores.mean_face["all"] == pytest.approx(wanted, abs=1e-4)
+    first = np.sqrt(np.nanmean(np.square(means[0, 0] - faces.keypoints)))
+    assert abs(first - wanted) > 1e-3
+
+
+def test_a_cross_validation_of_several_models_wants_one_named(fabricated, faces, tmp_path):
+    made = fabricated.Faces(30)
+    members = [made.member(name, made.noise(1)) for name in ("tiny", "other")]
+    folder = fabricated.write_folds(tmp_path / "cv", members)
+    with pytest.raises(KfkdError, match=r"several models; name the folder of one: .*/cv/tiny, "):
+        kfkd.analyse(folder, faces, quiet=True)
+    with pytest.raises(KfkdError, match="runs, cross-validations or their folders are wanted"):
+        kfkd.analyse(5, faces)
+
+
 # Other keypoints
 
 

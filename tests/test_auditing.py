@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import kfkd
-from kfkd.auditing import FILES, audit
+from kfkd.auditing import FILES, _asked, audit
 from kfkd.audits.geometry import duplicate_findings, geometry_findings
 from kfkd.cli import main
-from kfkd.errors import DataError
+from kfkd.errors import DataError, KfkdError
 from kfkd.faces import FaceSet
 from kfkd.pipelines.splits import folds
 from kfkd.pipelines.synthetic import synthetic_faces
@@ -119,6 +119,35 @@ def test_of_a_picture_labelled_twice_the_prediction_tells_which_is_wrong(found, 
     assert not [one for one in found.suspects if one["position"] == TWIN and one["drop"]]
     without = {finding.row for finding in duplicate_findings(faces)}
     assert without == {TWIN, OTHER}
+
+
+def test_members_of_some_keypoints_leave_the_others_to_the_rest(fabricated):
+    faces = fabricated.Faces(60)
+    dense = faces.noise(2.0)
+    dense[:, [i for i in range(15) if i not in fabricated.DENSE]] = np.nan
+    whole, part = faces.member("whole", faces.noise(1.0)), faces.member("part", dense)
+    predicted, spread = _asked([whole, part])
+    sparse = [i for i in range(15) if i not in fabricated.DENSE]
+    np.testing.assert_allclose(predicted[:, sparse], whole.mean[:, sparse])
+    both = (whole.mean + part.mean)[:, fabricated.DENSE] / 2
+    np.testing.assert_allclose(predicted[:, fabricated.DENSE], both)
+    assert not spread[:, sparse].any()
+    half = np.linalg.norm((whole.mean - part.mean)[:, fabricated.DENSE], axis=-1) / 2
+    np.testing.assert_allclose(spread[:, fabricated.DENSE], half)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"folds": 5}, "cross-validations or their folders are wanted.*Received: 5"),
+        ({"sheet": -3}, "sheet wants a whole number from 0. Received: -3"),
+        ({"sheet": 2.5}, "sheet wants a whole number"),
+    ],
+)
+def test_nonsense_is_refused(faces, asked, message, tmp_path):
+    with pytest.raises(KfkdError, match=message):
+        audit(data=faces, out=tmp_path / "x", quiet=True, **asked)
+    assert not (tmp_path / "x").exists()
 
 
 def test_the_most_suspect_come_first(found):

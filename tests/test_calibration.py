@@ -266,3 +266,23 @@ def test_predictions_have_confidence_where_it_is_asked(run, capsys, monkeypatch,
     asked = ["predict", str(run.folder), "--data", data, "--confidence"]
     assert main([*asked, "--format", "course", "--quiet"]) == 2
     assert "--confidence wants --format table" in capsys.readouterr().err
+
+
+def test_confidence_is_that_of_the_source_that_the_points_are_of(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    data = write_kaggle_folder(tmp_path / "kaggle", train=2, test=12)
+    both = without_calibration(run, tmp_path / "both")
+    levels = {"all": [[1, 2]] * 15, "full": [[1, 4]] * 15, "four_point": [[1, 1]] * 15}
+    both.record["metrics"]["doubt"] = {"within": 2.0, "power": 0.0, "levels": levels}
+    (both.folder / "run.json").write_text(json.dumps(both.record))
+    faces = kfkd.load_faces("kaggle", data, part="test", quiet=True)
+    assert {*faces.source} == {"full", "four_point"}
+    _, doubt = both.predict_with_doubt(faces.images, source=faces.source)
+    table = tmp_path / "mine.csv"
+    asked = ["predict", str(both.folder), "--data", str(data), "--out", str(table), "--confidence"]
+    assert main([*asked, "--quiet"]) == 0
+    with table.open(newline="") as file:
+        told = [float(row["nose_tip_confidence"]) for row in csv.DictReader(file)]
+    wanted = both.confidence(doubt, faces.source)[:, 10]
+    np.testing.assert_allclose(told, wanted, atol=1e-3)
+    assert np.abs(wanted - both.confidence(doubt)[:, 10]).max() > 0.1

@@ -16,9 +16,10 @@ from kfkd.cli import main
 from kfkd.crops import CropRule, rule_from
 from kfkd.detecting_video import detect_video
 from kfkd.drawing.photo_pictures import draw_faces
-from kfkd.errors import DataError, KfkdError, RunError
+from kfkd.errors import DataError, KfkdError, RunError, WriteError
 from kfkd.pipelines.detectors import Detector
 from kfkd.pipelines.synthetic import synthetic_faces
+from kfkd.pipelines.video import Frames
 from kfkd.runs import Run
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo")
@@ -176,6 +177,7 @@ def test_the_command_writes_json_csv_and_pictures(run, photo, tmp_path, capsys):
         "one.faces.jpg",
         "two.faces.jpg",
     ]
+    assert [p["picture"] for p in printed] == ["one.faces.jpg", "two.faces.jpg"]
     drawn = np.asarray(Image.open(out / "one.faces.jpg"))
     assert drawn.shape == (320, 640, 3)
     assert (drawn != np.asarray(Image.fromarray(photo).resize((640, 320)))).any()
@@ -186,9 +188,38 @@ def test_drawn_photos_never_replace_one_another_or_the_photos(run, photo, tmp_pa
     before = (folder / "a.jpg").read_bytes()
     for _ in range(2):  # the second time, the folder holds drawn photos too
         found = kfkd.detect(run, folder, detector="box", boxes=BOXES, out=folder, quiet=True)
-        assert len(found) == 2
+        assert [face.picture for face in found] == ["a.faces.jpg", "a-2.faces.jpg"]
     assert (folder / "a.jpg").read_bytes() == before
     assert {p.name for p in folder.glob("*.faces.jpg")} == {"a.faces.jpg", "a-2.faces.jpg"}
+
+
+def test_all_that_is_written_goes_into_the_users_folder(run, photo, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    kfkd.detect(run, photo, detector="box", boxes=BOXES, out="~/found", quiet=True)
+    names = {path.name for path in (tmp_path / "found").iterdir()}
+    assert names == {"faces.json", "faces.csv", "photo-1.faces.jpg"}
+    write_video(tmp_path / "film.avi", [photo])
+    film = detect_video(run, "~/film.avi", "~/film", detector="box", boxes=BOXES, quiet=True)
+    assert film.table == tmp_path / "film" / "keypoints.csv" and film.table.is_file()
+
+
+def test_a_name_that_is_not_utf8_loses_nothing(run, photo, tmp_path, capsys):
+    name = b"caf\xe9.png"
+    path = tmp_path / os.fsdecode(name)
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this system takes no such names")
+    Image.fromarray(photo).save(path)
+    box = ["--box", *map(str, BOXES[0]), "--out", str(tmp_path / "out")]
+    assert main(["detect", str(run.folder), str(tmp_path), *box]) == 0
+    assert "caf\\udce9.png: 1 face" in capsys.readouterr().out
+    (told,) = json.loads((tmp_path / "out" / "faces.json").read_text())
+    assert Path(told["path"]) == path
+    assert (tmp_path / "out" / told["picture"]).is_file()
+    table = (tmp_path / "out" / "faces.csv").read_bytes()
+    assert table.splitlines()[1].startswith(os.fsencode(path) + b",1,")
 
 
 def test_no_face_is_an_answer(run, photo, tmp_path, capsys):
@@ -216,6 +247,21 @@ def test_a_broken_file_is_named_and_the_rest_goes_on(run, photo, tmp_path, capsy
     with_errors = kfkd.detect(run, folder, detector="box", boxes=BOXES, quiet=True)
     assert [bool(photo.error) for photo in with_errors] == [False, True, False, False]
     assert "error" in with_errors[1].as_dict()
+
+
+def test_a_box_outside_its_photo_is_named_and_the_rest_goes_on(run, photo, tmp_path, capsys):
+    folder = save(tmp_path / "photos", photo)
+    Image.fromarray(photo[:60, :40]).save(folder / "small.png")
+    box = ["--box", "300", "20", "80", "90"]
+    assert main(["detect", str(run.folder), str(folder), *box, "--json"]) == 0
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert [len(photo["faces"]) for photo in found] == [1, 0, 1]
+    outside = "small.png: the box [300.0, 20.0, 80.0, 90.0] (x, y, width, height) lies outside"
+    assert f"{outside} the photo of 40 × 60 pixels" in found[1]["error"]
+    assert shown.err.count("left out") == 2 and outside in shown.err
+    with pytest.raises(DataError, match=r"photo 1: the box .* lies outside"):
+        kfkd.detect(run, photo, detector="box", boxes=[BOXES[0], (5000, 5000, 50, 50)])
 
 
 def test_ctrl_c_keeps_the_tables_of_what_was_looked_at(run, photo, tmp_path, capsys):
@@ -252,6 +298,7 @@ def test_boxes_by_file_and_of_a_data_set(run, layouts, tmp_path, capsys):
     by_file = {first: [(4, 5, 20, 22), (30, 9, 21, 20)]}
     found = kfkd.detect(run, [first, *others], detector="box", boxes=by_file, quiet=True)
     assert [len(photo.faces) for photo in found] == [2, *(0 for _ in others)]
+    assert all("no box is given for this photo" in photo.error for photo in found[1:])
     assert main(["detect", str(run.folder), "--boxes", f"ibug:{folder}", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     boxes = np.array([face["box"] for photo in told for face in photo["faces"]])
@@ -269,6 +316,26 @@ def test_boxes_by_file_and_of_a_data_set(run, layouts, tmp_path, capsys):
 def test_a_photo_that_is_not_there_is_named(capsys):
     assert main(["detect", "absent.jpg"]) == 2
     assert capsys.readouterr().err == "kfkd: absent.jpg: there is no such photo, and no such run\n"
+
+
+def test_a_first_photo_that_is_not_there_is_left_out(run, photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("kfkd.pretrained.pretrained_runs", lambda: [str(run.folder)])
+    path = save(tmp_path, photo, ("ok.png",)) / "ok.png"
+    assert main(["detect", "absent.jpg", str(path), "--box", *map(str, BOXES[0])]) == 0
+    shown = capsys.readouterr()
+    assert "ok.png: 1 face" in shown.out
+    assert "left out: absent.jpg: cannot be read as an image" in shown.err
+
+
+def test_photos_of_pillow_and_none_at_all(run, photo):
+    boxes = {"detector": "box", "boxes": BOXES}
+    given = [photo, Image.fromarray(photo)]
+    one, other = kfkd.detect(run, given, **boxes)
+    assert (other.path, other.size) == ("photo 2", (600, 300))
+    for face, same in zip(one.faces, other.faces, strict=True):
+        assert face.keypoints == pytest.approx(same.keypoints, abs=1e-3)
+    with pytest.raises(DataError, match="at least one"):
+        kfkd.detect(run, np.zeros((0, 10, 10, 3), np.uint8), **boxes)
 
 
 def test_nothing_but_broken_files_is_a_failure(run, tmp_path, capsys):
@@ -289,6 +356,9 @@ def test_nothing_but_broken_files_is_a_failure(run, tmp_path, capsys):
         ["a.jpg", "--detector", "nothing"],
         ["a.jpg", "--detector", "box"],
         ["a.jpg", "--box", "0", "0", "0", "5"],
+        ["a.jpg", "--box", "0", "0", "1e-300", "1e-300"],
+        ["a.jpg", "--box", "0", "0", "1e300", "1e300"],
+        ["a.jpg", "--box", "900", "0", "10", "10"],
         ["a.jpg", "--detector", "haar", "--refine", "-1"],
         ["a.jpg", "--detector", "haar", "--batch-size", "0"],
         ["--video", "absent.mp4", "--detector", "haar"],
@@ -332,7 +402,7 @@ def write_video(path, frames, rate=5.0):
     writer.release()
 
 
-def test_a_video_gives_a_table_and_a_video(run, photo, tmp_path, capsys):
+def test_a_video_gives_a_table_and_a_video(run, photo, tmp_path, capsys, monkeypatch):
     film, out = tmp_path / "film.avi", tmp_path / "out"
     write_video(film, [photo] * 5)
     flags = ["--out", str(out), "--box", *map(str, BOXES[0]), "--batch-size", "2", "--json"]
@@ -345,8 +415,9 @@ def test_a_video_gives_a_table_and_a_video(run, photo, tmp_path, capsys):
     assert [float(row["seconds"]) for row in rows] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
     if made["video"]:
         assert Path(made["video"]).stat().st_size > 1000
+    monkeypatch.setattr(Frames, "__iter__", lambda frames: iter(()))
     with pytest.raises(DataError, match="no frame"):
-        detect_video(run, film, out, detector="haar", most_frames=0)
+        detect_video(run, film, out, detector="haar")
     assert len((out / "keypoints.csv").read_text().splitlines()) == 6  # the earlier one is kept
 
 
@@ -364,6 +435,63 @@ def test_ctrl_c_ends_a_video_with_what_was_found(run, photo, tmp_path, capsys):
     assert made.frames == 4
     assert len(made.table.read_text().splitlines()) == 5
     assert "stopped after 4 frames" in capsys.readouterr().err
+
+
+def test_a_video_cut_short_is_said_to_be(run, photo, tmp_path, capsys):
+    film = tmp_path / "film.avi"
+    write_video(film, [photo] * 12)
+    boxes = {"detector": "box", "boxes": BOXES[:1]}
+    assert detect_video(run, film, tmp_path / "out", **boxes).frames == 12
+    assert detect_video(run, film, tmp_path / "out", most_frames=3, **boxes).frames == 3
+    assert "cut short" not in capsys.readouterr().err
+    whole = film.read_bytes()
+    film.write_bytes(whole[: len(whole) * 6 // 10])
+    made = detect_video(run, film, tmp_path / "out", **boxes)
+    assert 0 < made.frames < 11
+    told = capsys.readouterr().err
+    assert f"film.avi: only {made.frames} of its 12 frames are there: it was cut short\n" in told
+
+
+def test_frames_go_together_as_far_as_memory_allows(run, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("kfkd.pipelines.photo_reading._CHUNK_PIXELS", 2 * 600 * 300)
+    write_video(tmp_path / "film.avi", [photo] * 5)
+    asked = []
+
+    def find(images):
+        asked.append(len(images))
+        return [None for _ in images]
+
+    made = detect_video(run, tmp_path / "film.avi", tmp_path, detector=find, quiet=True)
+    assert (made.frames, made.empty, asked) == (5, 5, [2, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size wants 1 or more. Received: 0"),
+        ({"batch_size": -1}, "batch_size wants 1 or more. Received: -1"),
+        ({"most_frames": -1}, "most_frames wants 1 or more. Received: -1"),
+        ({"detector": "box", "boxes": [(700, 0, 50, 50)]}, "lies outside"),
+    ],
+)
+def test_a_good_video_is_not_blamed_for_settings(run, photo, tmp_path, settings, message):
+    write_video(tmp_path / "film.avi", [photo])
+    with pytest.raises(KfkdError, match=message):
+        detect_video(run, tmp_path / "film.avi", tmp_path, **{"detector": "haar"} | settings)
+    assert not (tmp_path / "keypoints.csv").exists()
+
+
+def test_names_that_end_opencv_are_refused(run, photo, tmp_path):
+    film, odd = tmp_path / "film.avi", tmp_path / os.fsdecode(b"caf\xe9.avi")
+    write_video(film, [photo])
+    try:
+        odd.write_bytes(film.read_bytes())
+    except OSError:
+        pytest.skip("this system takes no such names")
+    with pytest.raises(DataError, match="not UTF-8"):
+        detect_video(run, odd, tmp_path / "out", detector="haar")
+    with pytest.raises(WriteError, match="not UTF-8"):
+        detect_video(run, film, odd.with_suffix(""), detector="haar")
 
 
 def test_what_is_no_video_leaves_nothing(run, tmp_path):

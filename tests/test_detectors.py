@@ -11,6 +11,7 @@ from kfkd.crop_maps import crop_matrix, inverse, place, roll_of, scaled_points
 from kfkd.crops import CropRule, Face, rule_from
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.faces import FaceSet
+from kfkd.pipelines.crop_frames import cut_anew, with_boxes_of
 from kfkd.pipelines.crop_rules import crop_rule, crop_rule_of, fit_rule
 from kfkd.pipelines.cropping import crop_faces
 from kfkd.pipelines.detector_mtcnn import batches
@@ -130,7 +131,7 @@ def test_crops_reach_beyond_the_photo_and_have_one_or_three_channels():
     grey = crop_faces(pixels, [far, far], (96, 96), 1)
     assert grey.shape == (2, 96, 96, 1)
     assert abs(int(grey[0, 0, 0, 0]) - (0.299 * 200 + 0.587 * 100)) <= 1
-    huge = crop_matrix(Face((-1e6, -1e6, 2e6, 2e6)), RULE)
+    huge = crop_matrix(Face((-5e5, -5e5, 1e6, 1e6)), RULE)
     assert crop_faces(pixels, [huge], (96, 96), 1).shape == (1, 96, 96, 1)
     with pytest.raises(KfkdError, match="1 or 3 channels"):
         crop_faces(pixels, [far], (96, 96), 2)
@@ -177,7 +178,8 @@ def test_a_margin_other_than_usual_shows_more_of_a_face():
     )
     assert usual.as_dict() == crop_rule_of("ibug").as_dict()
     face = Face((90, 80, 60, 70), 1.0, turned(UPRIGHT, 10, 1.0, (120, 115)))
-    for detected, name in ((face, "mtcnn"), (Face(face.box), "haar"), (Face(face.box), "given")):
+    kinds = ((face, "mtcnn"), (Face(face.box), "haar"), (Face(face.box), "given:ibug"))
+    for detected, name in kinds:
         small, large = (crop_matrix(detected, rule, name) for rule in (wide, usual))
         middle = place(inverse(large), np.array([111.5, 111.5]))
         assert place(small, middle) == pytest.approx(np.array([111.5, 111.5]))
@@ -200,8 +202,52 @@ def test_boxes_of_a_data_set_are_cropped_as_in_training(layouts, tmp_path):
     assert find.given("another.jpg") == ()
 
 
+def test_given_boxes_belong_to_a_file_however_one_gets_there(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path)
+    find = detector("box", boxes={"in/a.jpg": [(1, 2, 30, 40)]})
+    for path in ("in/a.jpg", str(tmp_path / "in/a.jpg"), "in/../in/a.jpg"):
+        assert find.given(path) == ((1, 2, 30, 40),)
+    assert find.given("") == ()
+
+
 def test_every_data_set_of_photos_has_a_rule():
-    assert {crop_rule_of({"folder": "own"}.get(name, name)).align for name in KINDS} == {True}
+    assert {crop_rule_of(name).align for name in KINDS} == {True}
+
+
+def framed(face: Face, rule: CropRule, name: str) -> Face:
+    """The box that a detector gives where MTCNN gives this square one, as the rule has it."""
+    (dx, dy, side), (x, y, wide) = rule.frame("mtcnn"), rule.frame(name)
+    left, top, width, _ = face.box
+    other = width * side / wide
+    middle = np.array([left, top]) + width / 2 + (dx * width - x * other, dy * width - y * other)
+    return Face((*(middle - other / 2), other, other))
+
+
+@pytest.mark.parametrize("origin", ["ibug", "pts"])
+def test_boxes_of_another_data_set_are_cropped_as_the_run_wants_faces(origin):
+    face, name = Face((200, 150, 80, 80)), f"given:{origin}"
+    given_box = framed(face, crop_rule_of(origin), name)
+    run = with_boxes_of(crop_rule("kaggle"), name)
+    assert crop_matrix(given_box, run, name) == pytest.approx(crop_matrix(face, run))
+    for unknown in ("box", "given:folder"):
+        assert with_boxes_of(run, unknown) is run
+
+
+@pytest.mark.parametrize("name", ["haar", "mtcnn"])
+def test_images_cut_anew_have_a_rule_of_their_own(name):
+    rule = crop_rule("kaggle")
+    new = cut_anew(rule, "haar", 1.4)
+    face = Face((200, 150, 80, 80))
+    haar = framed(face, rule, "haar")
+    old = crop_matrix(haar, rule, "haar")
+    (x, y), (w, h) = place(old, np.array(haar.box[:2])), np.array(haar.box[2:]) * old[0, 0]
+    again = crop_matrix(Face((x, y, w, h)), CropRule("cut", (96, 96), True, {"mtcnn": (0, 0, 1.4)}))
+    corners = np.array([[180.0, 140], [300, 220]])
+    seen = crop_matrix(haar if name == "haar" else face, new, name)
+    assert place(seen, corners) == pytest.approx(place(again, place(old, corners)))
+    marks = rule.template("mtcnn")
+    assert new.template("mtcnn") == pytest.approx(place(again, marks))
 
 
 def test_fitting_a_rule_recovers_the_frame():
@@ -232,9 +278,42 @@ def test_a_function_of_the_users_own():
     assert find([]) == []
 
 
+def test_an_own_detector_may_say_none_where_there_is_no_face():
+    faces = [(1, 2, 30, 40)]
+    find = detector(lambda images: [None, iter(faces), np.array(faces)])
+    assert [[face.box for face in found] for found in find(blank(3))] == [[], faces, faces]
+
+
+MARKS = np.full((5, 2), 40.0)
+
+
+@pytest.mark.parametrize("edge", [(0, 0, 1e-3, 1e-3), (-1e6, 1e6, 1e6, 1e6)])
+def test_boxes_at_the_edge_of_sense_can_be_cropped(edge):
+    matrix = crop_matrix(Face(edge), RULE)
+    assert np.isfinite(inverse(matrix)).all()
+    assert crop_faces(blank()[0], [matrix], (96, 96), 1).shape == (1, 96, 96, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [(0, 0, 1e-300, 1e-300), (0, 0, 1e300, 1e300), (1e300, 0, 10, 10), (0, 0, 9, 1e-4)]
+)
+def test_boxes_beyond_all_sense_are_refused(wrong):
+    with pytest.raises(KfkdError, match="a box is x, y, width, height"):
+        detector("box", boxes=[wrong])
+
+
+@pytest.mark.parametrize("marks", [MARKS[:4], MARKS * np.nan, MARKS * 1e300])
+def test_landmarks_beyond_all_sense_are_refused(marks):
+    with pytest.raises(KfkdError, match="landmarks are"):
+        Face((0, 0, 80, 80), 1.0, marks)
+
+
 @pytest.mark.parametrize(
     "answer",
-    [[], [[], []], [[(1, 2, 3)]], [[(0, 0, 0, 5)]], [["a"]], [[(0, 0, np.nan, 5)]], [[None]]],
+    [
+        *([], [[], []], [[(1, 2, 3)]], [[(0, 0, 0, 5)]], [["a"]], [[(0, 0, np.nan, 5)]], [[None]]),
+        *(None, 5, iter([[]]), [5], [[(10**400, 0, 1, 1)]]),
+    ],
 )
 def test_nonsense_of_an_own_detector_is_named(answer):
     with pytest.raises(KfkdError):

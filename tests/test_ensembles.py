@@ -124,6 +124,7 @@ BAD = {
     "no weights": ([ONE], "weighted", None, "1 weights"),
     "number": ([ONE, ONE], "weighted", [1], "2 members want 2 weights"),
     "one number": ([ONE], "weighted", 1.0, "Received: 1.0"),
+    "words": ([ONE], "weighted", ["a"], "weights want numbers. Received: \\['a'\\]"),
     "negative": ([ONE, ONE], "weighted", [1, -1], "from 0 up"),
     "zero": ([ONE, ONE], "weighted", [0, 0], "not all 0"),
     "NaN weight": ([ONE, ONE], "weighted", [1, np.nan], "finite"),

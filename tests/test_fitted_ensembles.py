@@ -4,6 +4,7 @@ import doctest
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import kfkd
 from kfkd.cli import main
 from kfkd.errors import KfkdError, RunError, UnknownName
+from kfkd.metrics import kaggle_rmse
 from kfkd.skeletons import KAGGLE_15
 from kfkd.submissions import selecting, weighting
 from kfkd.submissions.broken import broken_answers, fault
@@ -41,8 +43,13 @@ def panel(faces):
     )
 
 
+def error(panel, predicted):
+    """RMSE in pixels as Kaggle's test set weighs it."""
+    return kaggle_rmse(panel.truth, predicted, panel.source)
+
+
 def errors(panel):
-    return [panel.error(predicted) for predicted in panel.predicted]
+    return [error(panel, predicted) for predicted in panel.predicted]
 
 
 # Weights
@@ -100,8 +107,8 @@ def test_each_source_has_weights_of_its_own(faces):
         weights = {name: np.mean(value) for name, value in cells[source]["weights"].items()}
         assert max(weights, key=weights.get) == name
         assert weights[name] > 0.8
-    single = [panel.error(p) for p in panel.predicted]
-    assert panel.error(nested(panel, "weighted")) < min(single) * 0.8
+    single = [error(panel, p) for p in panel.predicted]
+    assert error(panel, nested(panel, "weighted")) < min(single) * 0.8
 
 
 def test_weights_by_part_of_the_face_where_that_helps(faces):
@@ -126,7 +133,7 @@ def test_weights_by_part_of_the_face_where_that_helps(faces):
 def test_selection_leaves_out_what_makes_a_mean_worse(panel):
     fitted = fit_ensemble(panel, "mean", selected=True)
     assert all(2 not in cell.members and 0 in cell.members for cell in fitted.cells)
-    whole, chosen = (panel.error(nested(panel, "mean", selected=s)) for s in (False, True))
+    whole, chosen = (error(panel, nested(panel, "mean", selected=s)) for s in (False, True))
     assert chosen < whole
     assert chosen < min(errors(panel))
 
@@ -175,7 +182,7 @@ def biased(fabricated):
 
 @pytest.mark.parametrize("how", ["ridge", "elastic_net", "boosting"])
 def test_a_stack_learns_how_members_err(biased, how):
-    mean, own = (biased.error(nested(biased, h, selected=False)) for h in ("mean", how))
+    mean, own = (error(biased, nested(biased, h, selected=False)) for h in ("mean", how))
     assert own < 0.75 * mean
 
 
@@ -215,9 +222,9 @@ def test_trees_that_learn_noise_by_heart_do_not_score_by_it(fabricated):
     faces = fabricated.Faces(300, missing=0, seed=5)
     panel = panel_of([faces.member("a", faces.noise(2.0)), faces.member("b", faces.noise(2.0))])
     fitted = fit_ensemble(panel, "boosting", False).predict(panel.predicted, panel.source)
-    assert panel.error(fitted) < panel.error(nested(panel, "boosting", False)) * 0.98
-    mean = panel.error(nested(panel, "mean", False))
-    assert panel.error(nested(panel, "boosting", False)) > 0.85 * mean
+    assert error(panel, fitted) < error(panel, nested(panel, "boosting", False)) * 0.98
+    mean = error(panel, nested(panel, "mean", False))
+    assert error(panel, nested(panel, "boosting", False)) > 0.85 * mean
 
 
 def test_unlabelled_keypoints_of_a_source_are_the_members_mean(panel):
@@ -258,7 +265,7 @@ def test_a_fit_is_the_same_out_of_its_file(panel, how, tmp_path):
 def test_broken_and_foreign_fits_are_refused(panel, tmp_path):
     path = tmp_path / "fit.npz"
     save_ensemble(fit_ensemble(panel, "ridge"), path)
-    with pytest.raises(KfkdError, match="fitted on good, fair, poor, not good, fair"):
+    with pytest.raises(KfkdError, match=r"fitted on poor \w{16}, not given here \("):
         read_ensemble(path, panel.members([0, 1]))
     with pytest.raises(KfkdError, match="no fitted ensemble"):
         read_ensemble(path, panel.points([0, 1]))
@@ -266,6 +273,25 @@ def test_broken_and_foreign_fits_are_refused(panel, tmp_path):
     for wrong in (path, tmp_path / "absent.npz"):
         with pytest.raises(KfkdError, match="no fitted ensemble"):
             read_ensemble(wrong, panel)
+
+
+def test_a_fit_knows_its_members_wherever_they_lie_and_in_any_order(faces, panel, tmp_path):
+    path = tmp_path / "fit.npz"
+    save_ensemble(fit_ensemble(panel, "ridge"), path)
+    save_ensemble(fit_ensemble(panel, "boosting", False), tmp_path / "trees.npz")
+    other = replace(panel.members([2, 0, 1]), names=("x/poor", "x/good", "y/fair"))
+    for file, how in ((path, "ridge"), (tmp_path / "trees.npz", "boosting")):
+        one, turned = read_ensemble(file, panel), read_ensemble(file, other)
+        assert turned.how == how
+        assert turned.names == other.names
+        found = turned.predict(other.predicted, other.source)
+        np.testing.assert_array_equal(found, one.predict(panel.predicted, panel.source))
+    anew = panel_of([faces.member(name, faces.noise(1.0)) for name in ("good", "fair")])
+    told = (
+        r"fitted on good \w+, fair \w+, poor \w+, not given here; .* not fitted on good \w+, fair"
+    )
+    with pytest.raises(KfkdError, match=told):
+        read_ensemble(path, anew)
 
 
 def test_two_folds_are_enough(fabricated):
@@ -378,6 +404,9 @@ def test_ways_to_combine_are_compared(folder, tmp_path, capsys):
     text = found.table()
     for told in ("mean, selected", "kaggle_rmse, clean", "broken is broken", "weighted", "px"):
         assert told in text
+    assert "Least error: weighted (`weighted.npz`). As the least of 3 nested scores" in text
+    assert "Least error: weighted.\n" in kfkd.ensemble(folder, "weighted", quiet=True).table()
+    assert "- mean, selected (`mean-selected.npz`): four_point" in text
     made = {path.name for path in (tmp_path / "made").iterdir()}
     assert made == {"table.md", "results.json", "mean.npz", "mean-selected.npz", "weighted.npz"}
     with pytest.raises(KfkdError, match="broken is broken"):
@@ -394,9 +423,27 @@ def test_several_folders_and_models_of_the_same_name(folder, tmp_path):
     assert read_out_of_fold(folder / "good" / "oof.npz").predicted.shape[0] == 2
 
 
+def test_one_way_and_nonsense(folder):
+    assert kfkd.ensemble(folder, hows="mean", quiet=True).fitted.keys() == {
+        *("mean", "mean, selected")
+    }
+    for wrong in (5, None, [3]):
+        with pytest.raises(KfkdError, match="cross-validations or their folders are wanted"):
+            kfkd.ensemble(wrong, quiet=True)
+    for wrong in (5, [None], []):
+        with pytest.raises(KfkdError, match="ways to combine are wanted"):
+            kfkd.ensemble(folder, wrong, quiet=True)
+
+
 def test_ensemble_on_the_command_line(folder, capsys, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
     assert main(["ensemble", str(folder), "--how", "mean", "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["best"].startswith("mean")
+    asked = {}
+    monkeypatch.setattr("kfkd.ensembling.ensemble", lambda *a, **k: asked.update(k) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["ensemble", str(folder)])
+    assert "hows" not in asked
+    monkeypatch.undo()
     assert main(["ensemble", str(folder), "--how", "medain"]) == 2
     assert "median" in capsys.readouterr().err

@@ -66,6 +66,14 @@ def test_joining_gives_every_image_the_points_of_its_source(faces):
     np.testing.assert_array_equal(join_sources(points, "full"), points[:, :15])
 
 
+@pytest.mark.parametrize("wrong", ["fourpoint", "imm", 3, None, ["full"], [1, 2], ["full"] * 3])
+def test_sources_that_nobody_knows_are_refused(wrong):
+    with pytest.raises(KfkdError, match="source wants full or four_point"):
+        join_sources(np.zeros((2, 19, 2)), wrong)
+    own = np.array(["imm", "four_point"])
+    assert join_sources(np.zeros((2, 19, 2)), own).shape == (2, 15, 2)
+
+
 def test_a_mirror_swaps_the_eyes_of_both_sources():
     mirror = KAGGLE_BY_SOURCE.mirror
     assert [mirror[mirror[i]] for i in range(19)] == list(range(19))
@@ -172,9 +180,26 @@ def test_views_of_an_equivariant_predictor_change_nothing():
 def test_a_mirror_view_swaps_names_and_mirrors_about_the_last_pixel():
     images = np.zeros((1, 4, 10, 1), np.uint8)
     answer = np.array([[[2.0, 1, np.nan], [5, 3, np.nan]]])
-    found = Views(flip=True).predict(images, lambda seen: answer, (1, 0))
+    found = Views(flip=True).predict(
+        images, lambda seen: np.repeat(answer, len(seen), axis=0), (1, 0)
+    )
     # As it is: (2, 1) and (5, 3). Mirrored back: (9 − 5, 3) and (9 − 2, 1): 1 px off the mean.
     np.testing.assert_allclose(found[0], [[3, 2, 1], [6, 2, 1]])
+
+
+def test_few_images_and_many_have_the_same_points():
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+    asked: list[int] = []
+
+    def answer(seen):
+        asked.append(len(seen))
+        return seen.reshape(len(seen), -1, 1)[:, :4].astype(np.float32).repeat(3, axis=2)
+
+    views = Views(flip=True, scales=(1.0, 0.8))
+    found = views.predict(images, answer, (1, 0, 3, 2))
+    few = np.concatenate([views.predict(images[i : i + 10], answer, (1, 0, 3, 2)) for i in (0, 10)])
+    np.testing.assert_allclose(few, found[:20], rtol=1e-6)
+    assert asked == [40] * 4 + [40] * 2, "ten images in four views make one call"
 
 
 def test_zooming_keeps_the_middle():
@@ -220,6 +245,13 @@ def test_a_cosine_climbs_and_falls_to_nothing():
     assert rates[200] == pytest.approx(0, abs=1e-6)
     assert (np.diff(rates[10:]) <= 0).all()
     assert optimizer.weight_decay == 0.02
+
+
+def test_a_pyramid_of_levels_that_do_not_fit_is_refused():
+    assert kfkd.build("pyramid", 4, widths=(4, 6, 8), depths=(0, 1, 1), decoder=(6,)).count_params()
+    for wrong in ({"widths": (4, 6, 8)}, {"depths": (1,)}, {"decoder": (6,)}):
+        with pytest.raises(KfkdError, match="as many depths as widths, and two fewer"):
+            kfkd.build("pyramid", 4, **wrong)
 
 
 def test_only_kernels_decay(faces):

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -203,7 +204,7 @@ def test_scores_pooled_and_a_fold_each_in_two_figures(done, faces):
     assert found.facts["without"] == {"listed": 3, "rows": [1, 2, 3]}
     text = found.table()
     assert text == (found.out / "table.md").read_text()
-    for told in ("kaggle_rmse, clean", "**near**, 1 seeds", "near, seed 0, fold 2", "mean face"):
+    for told in ("kaggle_rmse, clean", "**near**, seed 0 |", "near, seed 0, fold 2", "mean face"):
         assert told in text
 
 
@@ -270,8 +271,6 @@ def test_a_stopped_one_goes_on_from_its_last_epoch_to_the_same_result(done, face
 
 
 def test_more_seeds_join_and_nets_that_were_taken_away_are_not_missed(done, faces, tmp_path):
-    import shutil
-
     out = shutil.copytree(done[0].out, tmp_path / "cv")
     shutil.rmtree(out / "near" / "seed-0")
     found = cross_validate("near", faces, out=out, **{**ASKED, "seeds": 2})
@@ -284,6 +283,13 @@ def test_more_seeds_join_and_nets_that_were_taken_away_are_not_missed(done, face
     assert found.models["near"]["pooled"]["all"]["images"] == 90
     assert [row["seed"] for row in found.models["near"]["folds"]] == [0] * 3 + [1] * 3
     assert {*found.models} == {*BOTH}
+    own = found.models["near"]["seed_scores"]
+    for seed, predicted in zip("01", member.predicted, strict=True):
+        expected = kaggle_rmse(faces.keypoints, predicted, faces.source)
+        assert own[seed]["all"]["model"]["kaggle_rmse"] == pytest.approx(expected, abs=1e-4)
+    for told in ("**near**, seed 0 |", "**near**, seed 1 |", "**near**, mean of 2 seeds |"):
+        assert told in found.table()
+    assert "mean of" not in done[0].table()
 
 
 @pytest.mark.parametrize(
@@ -363,6 +369,35 @@ def test_the_command_repeats_the_cross_validation(tmp_path):
     assert own.startswith("kfkd.cross_validate(['near'], 'here', k=4, seeds=[3], loss='huber', f")
 
 
+def test_the_command_says_every_plain_setting(tmp_path, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("kfkd.folding.cross_validate", lambda *a, **k: asked.update(k))
+    monkeypatch.setattr("kfkd.folds.commands._show", lambda *arguments: None)
+    given = {"loss": "huber(2)", "schedule": "cosine", "cycles": 2, "plateau": None, "ema": None}
+    given |= {"options": {"units": 60}, "augment": None}
+    plan = Plan(tmp_path, ("lenet5",), 4, (0,), 0, given)
+    assert main(shlex.split(plan.command("here"))[1:]) == 0
+    assert {key: asked[key] for key in given} == {**given, "augment": "none"}
+    assert plan.plain_settings()["plateau"] is None
+    for own in ({"plateau": Plateau()}, {"augment": lambda *faces: faces}):
+        line = Plan(tmp_path, ("lenet5",), 4, (0,), 0, own).command("here")
+        assert line.startswith("kfkd.cross_validate")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["epochs=3"], "--set has no epochs; see kfkd folds"),
+        (["units=60"], "options that all models have. Received: units for lenet5 and near"),
+        (["units"], "KEY=VALUE"),
+    ],
+)
+def test_settings_that_folds_cannot_take_are_refused(words, message, monkeypatch, capsys):
+    monkeypatch.setattr("kfkd.folding.cross_validate", None)
+    assert main(["folds", "lenet5", "near", "--set", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_command_line(done, monkeypatch, capsys, tmp_path):
     asked = {}
     monkeypatch.setattr("kfkd.folding.cross_validate", lambda *a, **k: asked.update(k) or done[0])
@@ -427,7 +462,7 @@ def test_fitted_ensembles_make_submissions(submittable, kaggle, tmp_path):
     again = kfkd.submit(
         submittable,
         kaggle,
-        ensemble=str(tmp_path / "ridge.npz"),
+        ensemble=tmp_path / "ridge.npz",
         out=tmp_path / "again.csv",
         quiet=True,
     )
@@ -447,6 +482,42 @@ def test_what_lacks_out_of_fold_predictions_is_not_fitted(submittable, kaggle, t
     with pytest.raises(UnknownName, match="stack"):
         kfkd.submit(submittable, ensemble="stock", **given)
     assert kfkd.submit([run, submittable], ensemble="median", **given).is_file()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"ensemble": "made/absent.npz"}, "made/absent.npz is no file"),
+        ({"ensemble": None}, "ensemble wants one of mean, .*Received: None"),
+        ({"ensemble": ["mean"]}, "ensemble wants one of mean"),
+        ({"ensemble": "weighted", "weights": ["a"]}, "weights want numbers"),
+        ({"ensemble": "weighted", "weights": [1], "select": True}, "with weights leave it away"),
+    ],
+)
+def test_nonsense_is_refused_before_any_net_predicts(
+    submittable, kaggle, monkeypatch, asked, message
+):
+    monkeypatch.setattr("kfkd.runs.Run.predict", None)
+    with pytest.raises(KfkdError, match=message):
+        kfkd.submit(submittable.run_folders("near")[0], kaggle, quiet=True, **asked)
+    with pytest.raises(KfkdError, match=r"cross-validations or their folders are wanted.*: 5"):
+        kfkd.submit(5, kaggle)
+
+
+def test_members_of_other_data_and_foreign_fits_are_refused_before_any_net_predicts(
+    submittable, kaggle, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("kfkd.runs.Run.predict", None)
+    kfkd.ensemble(submittable, "mean", out=tmp_path / "made", quiet=True)
+    made, other = tmp_path / "made" / "mean.npz", shutil.copytree(submittable.out, tmp_path / "cv")
+    member = read_out_of_fold(other / "near" / "oof.npz")
+    replace(member, predicted=member.predicted + 0.5).save(other / "near" / "oof.npz")
+    with pytest.raises(KfkdError, match=r"fitted on near \w+, not given here; it was not .* near"):
+        kfkd.submit(other, kaggle, ensemble=made, quiet=True)
+    facts = {**member.facts, "fingerprint": "another"}
+    replace(member, facts=facts).save(other / "near" / "oof.npz")
+    with pytest.raises(KfkdError, match="want the same data"):
+        kfkd.submit([submittable, other], kaggle, quiet=True)
 
 
 def test_a_broken_run_is_named_and_left_out(submittable, kaggle, tmp_path, monkeypatch, capsys):

@@ -106,6 +106,27 @@ def test_an_entry_of_another_script_is_shown_by_name_alone(runs, monkeypatch):
     assert "| `first` | `tiny` | not in the zoo | 0 |" in found.table()
 
 
+def test_what_a_run_began_with_is_counted(runs, tmp_path):
+    stage = {"command": "kfkd train tiny", "epochs": {"all": 64}, "minutes": 90.5}
+    own = kfkd.ladder(runs[0], quiet=True).rows[0]["minutes"]
+    second = changed(runs[0], tmp_path / "again", lineage=[stage])
+    found = kfkd.ladder(second, add_to=tmp_path / "ladder.json", quiet=True)
+    row = found.rows[0]
+    assert (row["before"], row["minutes"]) == ([stage], round(own + 90.5, 1))
+    assert f"| 64 → 1 | {row['minutes']:g} |" in found.table()
+    assert read_ladder(tmp_path / "ladder.json") == found
+    settings = {**runs[0].record["settings"], "start": str(tmp_path / "gone")}
+    lost = kfkd.ladder(changed(runs[0], tmp_path / "lost", settings=settings), quiet=True)
+    assert lost.rows[0]["before"] is None
+    assert f"| ? → 1 | ≥ {own:g} |" in lost.table()
+
+
+def test_what_is_no_run_is_refused():
+    for wrong in (5, [5], None):
+        with pytest.raises(KfkdError, match="runs or their folders are wanted, one or several"):
+            kfkd.ladder(wrong)
+
+
 def test_the_table_is_in_order(runs):
     assert [row["name"] for row in kfkd.ladder(runs[::-1], quiet=True).rows] == ["second", "first"]
     found = kfkd.ladder(runs, sort="kaggle_rmse", quiet=True)
@@ -250,7 +271,11 @@ def test_a_file_without_a_ladder_is_refused(wrong, runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"scores": {"all": "x"}}, {"clean": {}}, {"held_out": {}}, {"epochs": {"all": []}}]
+    "changes",
+    [
+        *({"scores": {"all": "x"}}, {"clean": {}}, {"held_out": {}}, {"epochs": {"all": []}}),
+        *({"before": 3}, {"before": [3]}, {"before": [{"minutes": 1}]}),
+    ],
 )
 def test_broken_rows_are_refused(changes, runs, tmp_path):
     content = kfkd.ladder(runs[0], quiet=True).as_dict()

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -82,6 +83,9 @@ def test_the_card_tells_what_a_run_was_built_upon(run, faces, tmp_path):
     assert f"--start {run.folder.name} --teachers {run.folder.name}" in made
     told = (packed / "run.json").read_text() + made
     assert str(run.folder) not in told
+    assert re.search(r"^\d+ s of training, \d+ s in all on ", made, re.MULTILINE)
+    whole = (packed / "MODEL_CARD.md").read_text()
+    assert "px), as the file that it learned from counts them." in whole
     # A packed run knows what it was built upon where those runs are no more.
     again = kfkd.pack(packed, tmp_path / "again")
     assert load_run(again).record["lineage"] == load_run(packed).record["lineage"]
@@ -167,6 +171,8 @@ def test_a_command_without_a_run_takes_the_best(shelf, run, tmp_path):
     assert pretrained.run_and_rest(["worse", photo]) == ("worse", [photo])
     assert pretrained.run_and_rest([str(run.folder), photo]) == (str(run.folder), [photo])
     assert pretrained.run_and_rest(["misspelt", photo]) == ("misspelt", [photo])
+    for absent in ("absent.jpg", "absent.HEIC"):
+        assert pretrained.run_and_rest([absent, photo]) == ("best", [absent, photo])
 
 
 def test_without_packaged_runs_a_command_wants_one(tmp_path, monkeypatch, capsys):

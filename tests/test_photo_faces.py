@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import kfkd
-from kfkd.crop_maps import inverse, place
+from kfkd.crop_maps import crop_matrix, inverse, place
+from kfkd.crops import Face
 from kfkd.data import as_faces
 from kfkd.errors import DataError, KfkdError, RunError, UnknownName
 from kfkd.photosets import PhotoSet
@@ -245,6 +246,21 @@ def test_training_on_ones_own_keypoints_the_whole_way(layouts, tmp_path, tiny_zo
     (out / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match="no skeleton"):
         kfkd.load_run(out)
+
+
+def test_a_run_on_ones_own_photos_with_boxes_crops_others_alike(layouts, tmp_path, tiny_zoo):
+    header = "file,a_x,a_y,b_x,b_y,box_x,box_y,box_w,box_h"
+    rows = [f"{i}.jpg,20,30,40,30,10,12,40,44" for i in range(12)]
+    folder = layouts.write_folder(tmp_path / "cats", 12, header, rows)
+    data = f"folder:{folder}?margin=0.2"
+    run = kfkd.train("tiny", data, subsets="all", epochs=1, out=tmp_path / "run", quiet=True)
+    photos = kfkd.load_photos("folder", folder, quiet=True)
+    in_training = crop_matrices(photos, (96, 96), 0.2)[0]
+    for name in ("given:folder", "mtcnn"):
+        crop = crop_matrix(Face(tuple(photos.boxes[0])), run.crop_rule.resized((96, 96)), name)
+        assert crop == pytest.approx(in_training)
+    (found,) = kfkd.detect(run, photos.paths[0], detector="box", boxes=photos)
+    assert found.faces[0].keypoints.shape == (2, 2)
 
 
 def test_data_with_other_keypoints_than_the_runs_is_refused(layouts, tmp_path, tiny_zoo):

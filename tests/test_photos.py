@@ -1,15 +1,17 @@
 """Photos of every kind and size, and broken ones."""
 
 import struct
+import sys
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from kfkd.errors import DataError
 from kfkd.pipelines.photo_reading import chunks, photo_paths, photo_sources, read_photos
-from kfkd.pipelines.photos import MOST_PIXELS, read_photo
+from kfkd.pipelines.photos import MOST_PIXELS, photo_size, read_photo
 
 WIDTH, HEIGHT = 60, 40
 DOT = (45, 8)
@@ -229,13 +231,76 @@ def test_other_arrays_are_refused(array, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK"])
+def test_pillow_images_are_photos(mode):
+    image = Image.fromarray(dotted()).convert(mode)
+    photo = read_photo(image)
+    assert photo.pixels.dtype == np.uint8 and photo.pixels.shape == (HEIGHT, WIDTH, 3)
+    assert (photo.scale, photo.size, photo.path) == (1, (WIDTH, HEIGHT), "")
+    assert brightest(photo.pixels) == pytest.approx(DOT, abs=0.3)
+    assert (image.mode, image.size) == (mode, (WIDTH, HEIGHT))
+
+
+def test_an_opened_photo_is_read_as_its_file_is_and_stays_whole(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(dotted()).resize((900, 600)).save(tmp_path / "a.jpg", exif=exif)
+    with Image.open(tmp_path / "a.jpg") as image:
+        photo = read_photo(image, most_pixels=100_000)
+        assert np.asarray(image).shape == (600, 900, 3)
+    assert photo.size == read_photo(tmp_path / "a.jpg").size == (600, 900)
+    assert photo.scale == 3 and photo.pixels.shape == (300, 200, 3)
+
+
+def test_pillow_images_without_pixels_or_cut_short_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"wants pixels. Received: .*\(0, 3\)"):
+        read_photo(Image.new("RGB", (0, 3)))
+    truncated(tmp_path / "cut.png", "png")
+    cut = Image.open(tmp_path / "cut.png")
+    with cut, pytest.raises(DataError, match="cannot be read as an image"):
+        read_photo(cut)
+
+
+HEIC = b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf" + bytes(80)
+
+
+class FakeHeic(ImageFile.ImageFile):
+    """A decoder that finds the same picture in every file."""
+
+    def _open(self):
+        self.im = Image.fromarray(dotted()).im
+        self._mode, self._size = "RGB", (WIDTH, HEIGHT)
+
+
+def test_heic_is_read_where_its_package_is_there(tmp_path, monkeypatch):
+    Image.init()
+    for name in ("OPEN", "ID"):
+        monkeypatch.setattr(Image, name, getattr(Image, name).copy())
+    heif = SimpleNamespace(register_heif_opener=lambda: Image.register_open("HEIF", FakeHeic))
+    (tmp_path / "phone.jpg").write_bytes(HEIC)  # some programs only rename them
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for read in (read_photo, photo_size):
+        with pytest.raises(DataError, match=r"phone.jpg: is a HEIC photo: pip install pillow-heif"):
+            read(tmp_path / "phone.jpg")
+    monkeypatch.setitem(sys.modules, "pillow_heif", heif)
+    Image.fromarray(dotted()).save(tmp_path / "plain.jpg")
+    read_photo(tmp_path / "plain.jpg")
+    assert "HEIF" not in Image.OPEN, "not asked for"
+    photo = read_photo(tmp_path / "phone.jpg")
+    assert photo.size == (WIDTH, HEIGHT)
+    assert brightest(photo.pixels) == pytest.approx(DOT)
+
+
 def test_a_folder_gives_its_photos_in_order(tmp_path):
     for name in ("b.JPG", "a.png", "notes.txt", ".hidden.png", "a.faces.jpg"):
         (tmp_path / name).touch()
     assert [p.name for p in photo_paths([tmp_path])] == ["a.png", "b.JPG"]
     assert photo_paths([tmp_path / "notes.txt"]) == [tmp_path / "notes.txt"]
     (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="holds no photos"):
+    with pytest.raises(DataError, match=r"holds no photos, wanted .*\.webp$"):
+        photo_paths([tmp_path / "none"])
+    (tmp_path / "none" / "deeper").mkdir()
+    with pytest.raises(DataError, match=r"holds no photos.*; folders in it are not searched"):
         photo_paths([tmp_path / "none"])
 
 
@@ -243,7 +308,9 @@ def test_sources_of_all_kinds(tmp_path):
     (tmp_path / "a.png").touch()
     stack = np.zeros((3, 4, 4, 3), np.uint8)
     assert len(photo_sources([tmp_path, str(tmp_path / "a.png"), stack, stack[0]])) == 6
-    for nothing in ([], 7, None):
+    image = Image.fromarray(stack[0])
+    assert photo_sources(image) == photo_sources([image]) == [image]
+    for nothing in ([], stack[:0], 7, None):
         with pytest.raises(DataError, match="photos want"):
             photo_sources(nothing)
 

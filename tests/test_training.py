@@ -639,5 +639,5 @@ def test_broken_outputs_are_no_predictions(tmp_path, faces):
     run = trained(tmp_path, faces, epochs=1)
     model = run.model("dense")
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
-    with pytest.raises(RunError, match="fails on 120 images"):
+    with pytest.raises(RunError, match="NaN for 120 of 120"):
         run.predict(faces.images, subset="dense")

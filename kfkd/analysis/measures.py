@@ -9,7 +9,6 @@ import numpy as np
 from kfkd.analysis.bins import mean_of, root_mean
 from kfkd.faces import FaceSet
 from kfkd.nme import eye_distances, point_distances
-from kfkd.runs import Run
 from kfkd.skeletons import KAGGLE_15
 from kfkd.statistics import sources_of
 
@@ -43,18 +42,15 @@ class Errors:
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def errors_of(run: Run, faces: FaceSet, points: np.ndarray) -> Errors:
+def errors_of(faces: FaceSet, points: np.ndarray, means: np.ndarray) -> Errors:
     """Errors in pixels of the images.
 
     Args:
-        run: whose training labels the mean face is of.
         faces: with labels.
         points: (n, k, 2) in pixels, NaN = not predicted.
+        means: (n, k, 2), of each face the mean of the training labels of its source.
     """
-    truth, known = np.asarray(faces.keypoints, np.float64), run.record["mean_face"]
-    means = np.zeros_like(truth)
-    for source in np.unique(faces.source).tolist():
-        means[faces.source == source] = run.mean_face(source if source in known else "all")
+    truth = np.asarray(faces.keypoints, np.float64)
     squares = np.square(points - truth)
     flat = np.where(np.isnan(squares), np.nan, np.square(means - truth))
     return Errors(squares, flat, _shares(faces, truth, points))

@@ -10,7 +10,13 @@ import numpy as np
 
 from kfkd.data import as_faces
 from kfkd.errors import DataError, KfkdError
-from kfkd.evaluation import check_keypoints, own_data, validation_rows
+from kfkd.evaluation import (
+    MeanFaces,
+    check_keypoints,
+    means_beside,
+    own_data,
+    validation_rows,
+)
 from kfkd.faces import FaceSet
 from kfkd.progress import Ticker, say
 from kfkd.runs import Run
@@ -26,12 +32,14 @@ class Predicted:
         faces: with labels.
         points: (n, k, 2) in pixels, NaN = not predicted: the mean over the runs that were asked.
         doubt: (n, k) in pixels, NaN = unknown: of each run, and of the runs among themselves.
+        means: of the training labels of the runs that were asked for each face.
         told: which faces they are and who was asked, as a sentence.
     """
 
     faces: FaceSet
     points: np.ndarray
     doubt: np.ndarray
+    means: MeanFaces
     told: str
 
 
@@ -39,7 +47,8 @@ def predicted_rows(runs: Sequence[Run], data: Any, part: str, quiet: bool = Fals
     """The faces of an analysis and their predictions.
 
     Several runs answer as one, on the rows that all of them hold out. Where there are none, as
-    among the folds of a cross-validation, each row is predicted by the one run that holds it out.
+    among the folds of a cross-validation, each row is predicted by the run that holds it out, or
+    by the mean of those that do, of several seeds as many for each row.
 
     Args:
         runs: finished ones, of the same keypoints and images.
@@ -65,7 +74,18 @@ def predicted_rows(runs: Sequence[Run], data: Any, part: str, quiet: bool = Fals
         say(f"predicting {len(own)} faces: {run.folder}", quiet)
         found[number, own] = _answers(run, faces[rows[own]], quiet)
     points, doubt = together(found)
-    return Predicted(faces[rows], points, doubt, told)
+    looked_at = faces[rows]
+    means = _means(runs, looked_at, asked[:, rows])
+    return Predicted(looked_at, points, doubt, means, told)
+
+
+def _means(runs: Sequence[Run], faces: FaceSet, asked: np.ndarray) -> MeanFaces:
+    """Of each face the mean faces of the runs that are asked for it, bool (r, n)."""
+    found = np.zeros((2, *faces.keypoints.shape))
+    for run, own in zip(runs, asked, strict=True):
+        found[:, own] += np.stack(means_beside(faces[own], run.record["mean_face"]))
+    found /= asked.sum(axis=0)[:, None, None]
+    return MeanFaces(*found.astype(np.float32))
 
 
 def together(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,12 +123,16 @@ def _asked(runs: Sequence[Run], faces: FaceSet, part: str) -> tuple[np.ndarray, 
     common = asked.all(axis=0)
     if common.any():
         return np.broadcast_to(common, asked.shape), f"held-out rows of {faces.origin}{of}"
-    if (asked.sum(axis=0) > 1).any():
+    counts = np.unique(asked.sum(axis=0)[asked.any(axis=0)])
+    if len(counts) > 1:
         raise DataError(
-            f"the {len(runs)} runs hold out other rows each, none of them common to all: train "
-            "them with one split_seed, or ask for all rows of other data"
+            f"the {len(runs)} runs hold out other rows each, none of them common to all, and some "
+            "rows more often than others: train them with one split_seed or as whole "
+            "cross-validations, or ask for all rows of other data"
         )
-    return asked, f"rows of {faces.origin}, each predicted by the run that held it out"
+    times = counts.max(initial=1)
+    who = "the run" if times == 1 else f"the mean of the {times} runs"
+    return asked, f"rows of {faces.origin}, each predicted by {who} that held it out"
 
 
 def _answers(run: Run, faces: FaceSet, quiet: bool) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from kfkd.catalogue import build
-from kfkd.crops import Face
 from kfkd.drawing.photo_pictures import save_picture
 from kfkd.errors import KfkdError
 from kfkd.finding import KeypointFinder
@@ -21,9 +20,10 @@ from kfkd.pipelines.detectors import detector
 from kfkd.pipelines.photo_reading import chunks, photo_paths, read_photos
 from kfkd.pipelines.photo_recipe import usual_recipe
 from kfkd.pipelines.photos import Photo, read_photo
+from kfkd.pretrained import pretrained_runs
 from kfkd.progress import say
 from kfkd.registry import entry
-from kfkd.runs import Run
+from kfkd.runs import Run, finished_run
 from kfkd.skeletons import KAGGLE_15
 from kfkd.text import table
 
@@ -34,12 +34,12 @@ _BATCH = 32
 def bench_detect(
     photos: Sequence[str | Path],
     detectors: Sequence[str] = ("mtcnn", "haar"),
-    model: str = "study_model_1",
+    model: str = "pyramid",
     rounds: int = 3,
     most: int = 64,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Times the way from photos to keypoints, with a model of the zoo that nobody trained.
+    """Times the way from photos to keypoints.
 
     Ways take turns and medians of paired ratios count, so that a busy machine spoils little;
     the first round, in which graphs are built, is left out.
@@ -47,7 +47,7 @@ def bench_detect(
     Args:
         photos: folders and files, such as one folder of faces after another.
         detectors: names.
-        model: entry of the zoo; its weights do not matter here.
+        model: a run by name or folder, or an entry of the zoo, which then has random weights.
         rounds: how often.
         most: photos of each folder, evenly spread over it.
         quiet: no progress.
@@ -65,21 +65,24 @@ def bench_detect(
     """
     if rounds < 1 or most < 2:
         raise KfkdError(f"wanted rounds >= 1 and most >= 2. Received: {rounds} and {most}")
-    run = _untrained(model)
+    run = _run(model)
     folders = {str(place): _some(photo_paths([place]), most) for place in photos}
+    finders = {name: KeypointFinder(run, detector(name)) for name in detectors}
+    megapixel = _megapixel(finders, [path for paths in folders.values() for path in paths])
     made: dict[str, Any] = {}
-    for name in detectors:
-        finder = KeypointFinder(run, detector(name))
+    for name, finder in finders.items():
         rows = {}
         for place, paths in folders.items():
             rows[place] = _folder(finder, name, paths, rounds)
             say(f"{name}, {place}: {rows[place]['photos_per_s']} photos/s", quiet)
-        one = _one_photo(KeypointFinder(run, detector(name), "biggest"), folders, rounds)
-        made[name] = {"one_photo": one, "folders": rows}
+        made[name] = {"one_photo": _one_photo(finder, megapixel, rounds), "folders": rows}
     return {"model": model, "detectors": made}
 
 
-def _untrained(name: str) -> Run:
+def _run(name: str) -> Run:
+    """A finished run, or an untrained model of the zoo as one."""
+    if name in pretrained_runs() or Path(name).is_dir():
+        return finished_run(name)
     found = entry(name)
     model = build(name, found.codec.outputs(len(KAGGLE_15)))
     record = {
@@ -141,17 +144,15 @@ def _ratio(times: dict[str, list[float]], way: str) -> float | None:
     return round(median(other / ours for other, ours in pairs), 2)
 
 
-def _one_photo(
-    finder: KeypointFinder, folders: dict[str, list[Path]], rounds: int
-) -> dict[str, Any]:
-    pixels, boxes = _with_a_face(finder, [path for paths in folders.values() for path in paths])
+def _one_photo(finder: KeypointFinder, pixels: np.ndarray, rounds: int) -> dict[str, Any]:
     photo = read_photo(pixels)
+    boxes = finder.boxes([photo])
     with TemporaryDirectory() as folder:
         path = save_picture(pixels, Path(folder, "megapixel.jpg"))
         ways: dict[str, Callable[[], Any]] = {
             "read": lambda: read_photo(path),
             "detect": lambda: finder.boxes([photo]),
-            "after": lambda: finder.keypoints([photo], [boxes]),
+            "after": lambda: finder.keypoints([photo], boxes),
         }
         times = {way: median(seconds) for way, seconds in _turns(ways, 5 * rounds).items()}
     whole = sum(times.values())
@@ -159,15 +160,15 @@ def _one_photo(
     return {**figures, "after_share": round(times["after"] / whole, 4)}
 
 
-def _with_a_face(finder: KeypointFinder, paths: list[Path]) -> tuple[np.ndarray, list[Face]]:
-    """The first photo with one face, brought to a megapixel, and that face."""
+def _megapixel(finders: Mapping[str, KeypointFinder], paths: list[Path]) -> np.ndarray:
+    """The first photo in which every detector finds one face, brought to a megapixel."""
     for path in paths:
         pixels = read_photo(path).pixels
         factor = np.sqrt(MEGAPIXEL / (pixels.shape[0] * pixels.shape[1]))
         photo = read_photo(cv2.resize(pixels, None, fx=factor, fy=factor))
-        if len(faces := finder.boxes([photo])[0]) == 1:
-            return photo.pixels, faces
-    raise KfkdError(f"{finder.detector.name} finds one face in none of the photos")
+        if all(len(finder.boxes([photo])[0]) == 1 for finder in finders.values()):
+            return photo.pixels
+    raise KfkdError(f"none of the photos has one face for each of {', '.join(finders)}")
 
 
 def figures_table(figures: dict[str, Any]) -> str:

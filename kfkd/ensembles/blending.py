@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,23 +67,25 @@ def blend(
         KfkdError: when no member is sound, one is broken and `strict` is set, or a way that is
             fitted lacks out-of-fold predictions.
     """
-    kept = how.endswith(".npz")
-    if not kept and how not in HOWS:
-        raise UnknownName("way to combine predictions", how, list(HOWS))
-    if kept or selected or (how in FITTED and weights is None and not _one_by_one(members, how)):
-        require(members)
-    shares = _shares(weights, members, how)
-    sound, left_out, predicted = _sound(members, faces, tell)
-    if left_out and strict:
-        raise KfkdError("; ".join(left_out))
-    if not sound:
-        raise KfkdError(f"no member is left: {'; '.join(left_out)}")
-    own = tuple(members[i] for i in sound)
-    learned = all(m.out_of_fold is not None for m in own) and weights is None
-    if kept or (learned and (how in FITTED or selected is not False)):
-        return _fitted(own, left_out, predicted, faces, how, selected is not False, tell)
-    given = None if shares is None else [shares[i] for i in sound]
-    return Blend(combine(predicted, how, given), own, tuple(left_out))
+    _check(members, how, weights, selected)
+    first, left_out = leave_out([m.name for m in members], faults(members))
+    _check_left([members[i] for i in first], left_out, strict)
+    fit = partial(_fit, how=how, weights=weights, selected=selected, tell=tell)
+    # Before any net predicts: what cannot be fitted or opened is refused at once.
+    fitted = fit([members[i] for i in first], left_out)
+    found, broken = answers([members[i] for i in first], faces, tell)
+    sound = [i for i, answer in zip(first, found, strict=True) if answer is not None]
+    own, left_out = tuple(members[i] for i in sound), [*left_out, *broken]
+    _check_left(own, left_out, strict)
+    predicted = [answer for answer in found if answer is not None]
+    if len(own) < len(first):
+        fitted = fit(own, left_out)
+    if fitted is None:
+        given = None if weights is None else [weights[i] for i in sound]
+        return Blend(combine(predicted, how, given), own, tuple(left_out))
+    ensemble, scores = fitted
+    answer = ensemble.predict(np.stack(predicted), faces.source)
+    return Blend(answer, own, tuple(left_out), ensemble, scores)
 
 
 def leave_out(names: Sequence[str], found: Sequence[str | None]) -> tuple[list[int], list[str]]:
@@ -97,57 +100,64 @@ def leave_out(names: Sequence[str], found: Sequence[str | None]) -> tuple[list[i
     return sound, told
 
 
-def _one_by_one(members: Sequence[Member], how: str) -> bool:
-    """Whether "weighted" without weights is the mistake that `combine` explains."""
-    return how == "weighted" and all(m.out_of_fold is None for m in members)
-
-
-def _shares(
-    weights: Sequence[float] | None, members: Sequence[Member], how: str
-) -> Sequence[float] | None:
-    """The weights as given, checked before anything is predicted."""
+def _check(
+    members: Sequence[Member], how: str, weights: Sequence[float] | None, selected: bool | None
+) -> None:
+    """Refuses what cannot be combined so, before anything is predicted."""
+    kept = how.endswith(".npz")
+    if not kept and how not in HOWS:
+        raise UnknownName("way to combine predictions", how, list(HOWS))
+    if kept and not Path(how).expanduser().is_file():
+        raise KfkdError(f"{how} is no file; kfkd ensemble … --out DIR writes fitted ensembles")
     if weights is not None and how != "weighted":
         raise KfkdError(f'weights are for ensemble="weighted" only. Received: ensemble={how!r}')
-    if weights is not None or _one_by_one(members, how):
+    if weights is not None and selected:
+        raise KfkdError("select chooses members by what is fitted; with weights leave it away")
+    # "weighted" without weights, of runs alone, is the mistake that `combine` explains.
+    alone = how == "weighted" and all(m.out_of_fold is None for m in members)
+    if weights is not None or alone:
         combine([np.zeros((1, 1, 2))] * len(members), how, weights)
-    return weights
+    elif kept or selected or how in FITTED:
+        require(members)
 
 
-def _sound(
-    members: Sequence[Member], faces: FaceSet, tell: Tell
-) -> tuple[list[int], list[str], list[np.ndarray]]:
-    """Members that are not broken, what is of the others, and the predictions of the sound."""
-    first, left_out = leave_out([m.name for m in members], faults(members))
-    found, broken = answers([members[i] for i in first], faces, tell)
-    sound = [i for i, answer in zip(first, found, strict=True) if answer is not None]
-    return sound, [*left_out, *broken], [answer for answer in found if answer is not None]
+def _check_left(left: Sequence[Member], left_out: Sequence[str], strict: bool) -> None:
+    if left_out and strict:
+        raise KfkdError("; ".join(left_out))
+    if not left:
+        raise KfkdError(f"no member is left: {'; '.join(left_out)}")
 
 
-def _fitted(
-    members: tuple[Member, ...],
+def _fit(
+    members: Sequence[Member],
     left_out: Sequence[str],
-    predicted: Sequence[np.ndarray],
-    faces: FaceSet,
     how: str,
-    selected: bool,
+    weights: Sequence[float] | None,
+    selected: bool | None,
     tell: Tell,
-) -> Blend:
+) -> tuple[Ensemble, dict[str, Any] | None] | None:
+    """The fitted ensemble and its scores; None where nothing is fitted or selected."""
+    learned = all(m.out_of_fold is not None for m in members) and weights is None
+    chosen = selected is not False
+    if not how.endswith(".npz") and not (learned and (how in FITTED or chosen)):
+        return None
     folds = require(members)
     panel = panel_of(folds, [member.name for member in members])
-    _refuse_other_points(panel, predicted[0])
+    _refuse_other_points(panel, members)
     if how.endswith(".npz"):
-        fitted, scores = read_ensemble(Path(how).expanduser(), panel), None
-    else:
-        tell(f"fitting: {how}")
-        fitted = fit_ensemble(panel, how, selected)
-        scores = FoldScorer(folds[0]).scores(nested(panel, how, selected, tell))
-    answer = fitted.predict(np.stack(predicted), faces.source)
-    return Blend(answer, members, tuple(left_out), fitted, scores)
+        try:
+            return read_ensemble(Path(how).expanduser(), panel), None
+        except KfkdError as error:
+            raise KfkdError("; ".join([str(error), *left_out])) from error
+    tell(f"fitting: {how}")
+    scores = FoldScorer(folds[0]).scores(nested(panel, how, chosen, tell))
+    return fit_ensemble(panel, how, chosen), scores
 
 
-def _refuse_other_points(panel: Panel, predicted: np.ndarray) -> None:
-    if panel.truth.shape[1:] != predicted.shape[1:]:
-        raise KfkdError(
-            f"out-of-fold predictions of {panel.truth.shape[1]} keypoints do not fit runs that "
-            f"predict {predicted.shape[1]}"
-        )
+def _refuse_other_points(panel: Panel, members: Sequence[Member]) -> None:
+    for run in (run for member in members for run in member.runs):
+        if panel.truth.shape[1] != len(run.skeleton):
+            raise KfkdError(
+                f"out-of-fold predictions of {panel.truth.shape[1]} keypoints do not fit runs that "
+                f"predict {len(run.skeleton)}"
+            )

@@ -13,6 +13,7 @@ from kfkd.errors import BrokenAnswer, KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.folds.cross_validation import CrossValidation, is_cross_validation, load_cross_validation
 from kfkd.runs import Run, finished_run
+from kfkd.several import several
 from kfkd.submissions.broken import broken_answers, fault
 from kfkd.submissions.ensembles import combine
 from kfkd.submissions.out_of_fold import OutOfFold
@@ -43,12 +44,21 @@ def members_of(given: Any) -> list[Member]:
     Raises:
         RunError: when a folder holds neither, or something unfinished.
     """
-    one = isinstance(given, Run | CrossValidation | str | Path)
+    kind = Run | CrossValidation | str | Path
     found: list[Member] = []
-    for item in [given] if one else list(given):
+    for item in several(given, kind, "runs, cross-validations or their folders"):
         found += _opened(item)
     names = [member.name for member in found]
     return [_renamed(m, names) if names.count(m.name) > 1 else m for m in found]
+
+
+def validations(given: Any) -> list[CrossValidation | str | Path]:
+    """Cross-validations or their folders, one or several, as a list.
+
+    Raises:
+        KfkdError: when it is something else.
+    """
+    return several(given, CrossValidation | str | Path, "cross-validations or their folders")
 
 
 def out_of_folds(given: Any) -> dict[str, OutOfFold]:
@@ -60,10 +70,9 @@ def out_of_folds(given: Any) -> dict[str, OutOfFold]:
     Raises:
         RunError: when a folder holds none, or an unfinished one.
     """
-    one = isinstance(given, CrossValidation | str | Path)
     found: list[tuple[str, Path, OutOfFold]] = []
-    for item in [given] if one else list(given):
-        validation = _finished(item)
+    for item in validations(given):
+        validation = finished_validation(item)
         found += [(m, validation.out, validation.out_of_fold(m)) for m in validation.models]
     names = [name for name, _, _ in found]
     return {
@@ -117,7 +126,7 @@ def _opened(item: Any) -> list[Member]:
     if isinstance(item, Run) or not _is_validation(item):
         run = finished_run(item)
         return [Member(run.name, (run,))]
-    validation = _finished(item)
+    validation = finished_validation(item)
     return [
         Member(
             name,
@@ -132,7 +141,12 @@ def _is_validation(item: Any) -> bool:
     return isinstance(item, CrossValidation) or is_cross_validation(item)
 
 
-def _finished(item: Any) -> CrossValidation:
+def finished_validation(item: CrossValidation | str | Path) -> CrossValidation:
+    """A cross-validation that came to its end, opened where its folder is given.
+
+    Raises:
+        RunError: when it did not, or the folder holds none.
+    """
     found = item if isinstance(item, CrossValidation) else load_cross_validation(item)
     if not found.finished:
         raise RunError(f"{found.out} is not finished; go on with: {found.facts['command']}")

@@ -6,20 +6,21 @@ import json
 from argparse import Namespace
 from typing import Any
 
+from kfkd.folds.flags import FLAGS
+
 _FOLDS = ("k", "seeds", "fold_seed", "without", "row_numbers", "out", "quiet")
-_SETTINGS = (
-    *("subsets", "epochs", "batch_size", "learning_rate", "validation", "precision", "augment"),
-    "suspects",
-)
+_UNSET = (*FLAGS, *_FOLDS, "data", "callbacks", "phases")
 
 
 def folds(options: Namespace) -> None:
     """Cross-validates models."""
     from kfkd.folding import cross_validate
+    from kfkd.learning.key_values import other_settings
 
     given = vars(options)
     passed = {key: given[key] for key in _FOLDS if given[key] is not None}
-    settings = {key: given[key] for key in _SETTINGS if given[key] is not None}
+    settings = {key: given[key] for key in FLAGS if given[key] is not None}
+    settings |= other_settings(options.models, options.set or (), _UNSET, "folds")
     _show(cross_validate(options.models, options.data, **passed, **settings), options.json)
 
 
@@ -29,7 +30,8 @@ def ensemble(options: Namespace) -> None:
 
     given = vars(options)
     passed = {key: given[key] for key in ("row_numbers", "strict", "out", "quiet")}
-    _show(verb(options.folds, options.how, without=options.without or (), **passed), options.json)
+    passed |= {"hows": options.how} if options.how else {}
+    _show(verb(options.folds, without=options.without or (), **passed), options.json)
 
 
 def audit(options: Namespace) -> None:

@@ -25,8 +25,9 @@ class CrossValidation:
     Args:
         out: the folder.
         facts: data, folds, rows that the clean figures leave out, and the command that repeats it.
-        models: by name: settings, seeds, "folds" (a row each), "pooled" scores of all out-of-fold
-            predictions, and "fault" where they are broken.
+        models: by name: settings, seeds, "folds" (a row each), scores of all out-of-fold
+            predictions of each seed, "seed_scores", and of their mean over the seeds, "pooled",
+            and "fault" where they are broken.
     """
 
     out: Path
@@ -87,8 +88,12 @@ class CrossValidation:
     def _rows(self) -> list[tuple[str, dict[str, Any]]]:
         rows = []
         for name, model in self.models.items():
-            if model["pooled"]:
-                rows.append((f"**{name}**, {len(model['seeds'])} seeds", model["pooled"]))
+            by_seed, count = model.get("seed_scores", {}), len(model["seeds"])
+            rows += [(f"**{name}**, seed {seed}", scores) for seed, scores in by_seed.items()]
+            # Of one seed the mean over the seeds is that seed's, and stands there already.
+            if model["pooled"] and (count > 1 or not by_seed):
+                told = f"seed {model['seeds'][0]}" if count == 1 else f"mean of {count} seeds"
+                rows.append((f"**{name}**, {told}", model["pooled"]))
             rows += [
                 (f"{name}, seed {row['seed']}, fold {row['fold']}", row["scores"])
                 for row in model["folds"]
@@ -147,7 +152,7 @@ def _check(found: dict[str, Any]) -> None:
         if not all(type(row) is int for row in without["rows"]):
             raise KfkdError("its rows want numbers")
     for name, model in found["models"].items():
-        check_kinds(model, _MODEL, _MODEL, name)
+        check_kinds(model, {**_MODEL, "seed_scores": dict}, _MODEL, name)
         if not all(type(seed) is int for seed in model["seeds"]):
             raise KfkdError(f"{name:.60}: seeds want numbers")
         for row in model["folds"]:

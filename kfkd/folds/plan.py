@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kfkd.augment import Mix
 from kfkd.errors import KfkdError
 from kfkd.folds.cross_validation import TABLE, is_cross_validation
-from kfkd.registry import entry
+from kfkd.folds.flags import FLAGS
+from kfkd.learning.key_values import key_value_words, key_values
+from kfkd.registry import Recipe, entry
 
 _OWN = ("name", "data", "fold", "seed", "split_seed", "out", "callbacks")
-_FLAGS = {
-    *("subsets", "epochs", "batch_size", "learning_rate", "validation", "precision", "augment"),
-    "suspects",
-}
+_AS_PUBLISHED = {"epochs", "batch_size", "learning_rate", "validation", "copies"}
+_MAY_BE_NONE = {*Recipe.__dataclass_fields__} - _AS_PUBLISHED
+"""Of these `kfkd.train` takes None for none, of all others for the entry's own."""
+_WORDS = (str, int, float, list, tuple, Path, Mix)
+"""What a flag says as its text."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,7 @@ class Plan:
 
     def plain_settings(self) -> dict[str, Any]:
         """The settings as JSON has them; what it has no words for as text."""
-        told = {key: value for key, value in self.settings.items() if value is not None}
-        return json.loads(json.dumps(told, default=str))
+        return json.loads(json.dumps(self._asked(), default=str))
 
     def command(self, data: Any, without: Sequence[Any] = (), row_numbers: Any = None) -> str:
         """What repeats it: a shell's line, or Python's where it wants more than that.
@@ -61,21 +64,50 @@ class Plan:
             without: likewise.
             row_numbers: likewise.
         """
-        asked: dict[str, Any] = {"k": self.k, "seeds": list(self.seeds), **self.settings}
-        asked |= {"fold_seed": self.fold_seed or None, "without": list(map(str, without)) or None}
-        asked |= {"row_numbers": row_numbers and str(row_numbers), "out": str(self.out)}
-        asked = {key: value for key, value in asked.items() if value is not None}
+        own: dict[str, Any] = {"fold_seed": self.fold_seed or None, "out": str(self.out)}
+        own |= {"without": list(map(str, without)) or None}
+        own |= {"row_numbers": row_numbers and str(row_numbers)}
+        own = {key: value for key, value in own.items() if value is not None}
         counted = self.seeds == tuple(range(len(self.seeds)))
         named = data is None or isinstance(data, str | Path)
-        if not named or not counted or not {*self.plain_settings()} <= _FLAGS:
-            words = ", ".join(f"{key}={value!r}" for key, value in asked.items())
+        words = self._words()
+        if not named or not counted or words is None:
+            asked = {"k": self.k, "seeds": list(self.seeds), **self._asked(), **own}
+            told = ", ".join(f"{key}={value!r}" for key, value in asked.items())
             shown = repr(str(data)) if isinstance(data, str | Path) else "faces"
-            return f"kfkd.cross_validate({list(self.models)!r}, {shown}, {words})"
+            return f"kfkd.cross_validate({list(self.models)!r}, {shown}, {told})"
         line = ["kfkd", "folds", *self.models, *([] if data is None else ["--data", str(data)])]
-        for key, value in {**asked, "seeds": len(self.seeds)}.items():
-            line.append(f"--{key.replace('_', '-')}")
-            line += map(str, value if isinstance(value, list | tuple) else [value])
-        return shlex.join(line)
+        return shlex.join([*line, *_flags({"k": self.k, "seeds": len(self.seeds), **own}), *words])
+
+    def _asked(self) -> dict[str, Any]:
+        """The settings that say something: None often stands for the entry's own."""
+        return {k: v for k, v in self.settings.items() if v is not None or k in _MAY_BE_NONE}
+
+    def _words(self) -> list[str] | None:
+        """The settings as flags of `kfkd folds`; None where it has none for one."""
+        asked = self._asked()
+        flags = {key: asked.pop(key) for key in FLAGS if key in asked}
+        flags |= {"augment": "none"} if flags.get("augment", "") is None else {}
+        inner = {key: value for key in ("options", "codec") if (value := asked.pop(key, None))}
+        words = key_value_words({**asked, **inner.get("options", {})})
+        words += key_value_words(inner.get("codec", {}), "codec.")
+        if not all(isinstance(value, _WORDS) for value in flags.values()):
+            return None
+        try:
+            read = [key_values(name, words, "--set") for name in self.models]
+        except KfkdError:
+            return None
+        if any(one != {**asked, **inner} for one in read):
+            return None
+        return [*_flags(flags), *(["--set", *words] if words else [])]
+
+
+def _flags(asked: Mapping[str, Any]) -> list[str]:
+    words = []
+    for key, value in asked.items():
+        words.append(f"--{key.replace('_', '-')}")
+        words += map(str, value if isinstance(value, list | tuple) else [value])
+    return words
 
 
 def check_plan(plan: Plan) -> None:

@@ -97,11 +97,11 @@ class FoldWork:
             told = "; ".join(f"{k}: received {facts[k]}, it has {old.facts[k]}" for k in other)
             raise RunError(f"{plan.out} is of other data or folds ({told}); name another folder")
         for name in plan.models:
-            known = old.models.get(name, {}).get("settings")
-            if known not in (None, plan.plain_settings()):
+            known, asked = old.models.get(name, {}).get("settings"), plan.plain_settings()
+            if known is not None and _told(known) != _told(asked):
                 raise RunError(
-                    f"{plan.out} has folds of {name} with other settings (received "
-                    f"{plan.plain_settings()}, it has {known}); name another folder"
+                    f"{plan.out} has folds of {name} with other settings (received {asked}, it has "
+                    f"{known}); name another folder"
                 )
         return old.models
 
@@ -176,9 +176,13 @@ class FoldWork:
         for row in found["folds"]:
             own = predictions.predicted[seeds.index(row["seed"])]
             row["scores"] = scorer.scores(own, predictions.fold == row["fold"])
-        whole = len(found["folds"]) == len(found["seeds"]) * self.plan.k
-        pooled = scorer.scores(predictions.mean) if whole else None
-        self._set(model, pooled=pooled, fault=fault(predictions) if whole else None)
+        done = [row["seed"] for row in found["folds"]]
+        whole = [seed for seed in found["seeds"] if done.count(seed) == self.plan.k]
+        own = {str(s): scorer.scores(predictions.predicted[seeds.index(s)]) for s in whole}
+        self._set(model, seed_scores=own, pooled=None, fault=None)
+        if whole == found["seeds"]:
+            mean = scorer.scores(predictions.mean)
+            self._set(model, pooled=mean, fault=fault(predictions))
 
     def _set(self, model: str, **facts: Any) -> None:
         self.found.models[model].update(facts)  # type: ignore[attr-defined]
@@ -199,6 +203,11 @@ class FoldWork:
         usual = sum(self.seconds.values()) / len(self.seconds)
         left = sum(self.seconds.get(m, usual) for m, _, _ in trainings[done:])
         say(f"{line}; about {duration(left)} left" if left else line, self.quiet)
+
+
+def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without None, which earlier versions left out; the runs themselves tell it from others."""
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _finished(folder: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kfkd.errors import UnknownName
-from kfkd.learning.settings import published_recipe, shown_runs
+from kfkd.learning.settings import published_recipe, shown_runs, whole_recipe
 from kfkd.registry import Entry, entry
 from kfkd.runs import Run
 
@@ -28,12 +28,13 @@ def changes_of(run: Run) -> list[str] | None:
         return None
     settings = run.record["settings"]
     published = published_recipe(found)
-    recipe = {key: settings["recipe"].get(key, usual) for key, usual in published.items()}
+    told = whole_recipe(settings["recipe"])
+    recipe = {key: told.get(key, usual) for key, usual in published.items()}
     if settings.get("augment"):
         recipe["augment"] = settings["augment"]
-    told = [*_differences("", recipe, published), *_codec(run, found)]
-    told += _differences("options.", settings.get("options") or {}, {})
-    return told + _others(run, found)
+    changes = [*_differences("", recipe, published), *_codec(run, found)]
+    changes += _differences("options.", settings.get("options") or {}, {})
+    return changes + _others(run, found)
 
 
 def _differences(prefix: str, found: Mapping[str, Any], usual: Mapping[str, Any]) -> Iterator[str]:

@@ -11,8 +11,11 @@ from kfkd.errors import KfkdError
 from kfkd.evaluation import score_faces, validation_faces
 from kfkd.faces import FaceSet
 from kfkd.ladders.changes import changes_of
+from kfkd.recording import lineage
 from kfkd.registry import entry
+from kfkd.run_kinds import STAGE
 from kfkd.runs import Run
+from kfkd.storage.kinds import check_kinds
 
 FIELDS: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "model", "created", "machine"), str),
@@ -45,6 +48,10 @@ def check_row(row: Any) -> None:
         numbers = figure.values() if isinstance(figure, dict) else (figure, "")
         if not all(value is None or isinstance(value, int | float) for value in numbers):
             raise KfkdError(f"numbers want to be numbers. Received: {figure!r:.100}")
+    if not isinstance(before := row.get("before", []), list | None):
+        raise KfkdError(f"before is {type(before).__name__}")
+    for stage in before or ():
+        check_kinds(stage, STAGE, STAGE, "a stage before")
     if not isinstance(row["held_out"].get("images"), int):
         raise KfkdError("held_out lacks the number of images")
     fold = row["held_out"].get("fold")
@@ -61,7 +68,8 @@ def ladder_row(run: Run) -> dict[str, Any]:
         run: finished.
     """
     record, parts = run.record, run.record["subsets"]
-    changes = changes_of(run)
+    changes, before = changes_of(run), _before(run)
+    own = sum(part.get("seconds", 0) for part in parts.values()) / 60
     return {
         "name": run.folder.resolve().name,
         "model": run.name,
@@ -72,7 +80,8 @@ def ladder_row(run: Run) -> dict[str, Any]:
         "params": sum(part.get("params", 0) for part in parts.values()),
         "gflops": _gflops(run, changes),
         "epochs": {name: part.get("epochs") for name, part in parts.items()},
-        "minutes": round(sum(part.get("seconds", 0) for part in parts.values()) / 60, 1),
+        "before": before,
+        "minutes": round(own + sum(stage["minutes"] for stage in before or ()), 1),
         "images_per_second": {name: part.get("images_per_second") for name, part in parts.items()},
         "machine": _machine(record.get("machine", {})),
         "held_out": {
@@ -85,6 +94,14 @@ def ladder_row(run: Run) -> dict[str, Any]:
         **_scores(run.metrics),
         "clean": None,
     }
+
+
+def _before(run: Run) -> list[dict[str, Any]] | None:
+    """What was trained before a run that began with others; None where these cannot tell."""
+    try:
+        return lineage(run)
+    except KfkdError:
+        return None
 
 
 def clean_figure(

@@ -51,12 +51,20 @@ def _facts(row: Mapping[str, Any]) -> list[str]:
         str(row["seed"]),
         f"{row['params']:,}",
         "—" if row["gflops"] is None else f"{row['gflops']:.3f}",
-        " + ".join(str(n) for n in row["epochs"].values()),
-        f"{row['minutes']:g}",
+        _epochs(row),
+        ("≥ " if row.get("before", []) is None else "") + f"{row['minutes']:g}",
         " / ".join(f"{rate:.0f}" for rate in rates) or "—",
         row["machine"],
         str(row["held_out"]["images"]),
     ]
+
+
+def _epochs(row: Mapping[str, Any]) -> str:
+    """A run's epochs, those of the runs that it began with before them."""
+    before = row.get("before", [])
+    stages = [*(before or ()), row]
+    told = [" + ".join(map(str, stage["epochs"].values())) for stage in stages]
+    return " → ".join(["?", *told] if before is None else told)
 
 
 def _score(figure: Mapping[str, Any] | None, name: str) -> str:

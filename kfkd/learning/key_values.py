@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kfkd.errors import KfkdError
@@ -46,6 +46,35 @@ def key_values(name: str, texts: Sequence[str], flag: str) -> dict[str, Any]:
     if isinstance(views := settings.get("views"), dict):
         settings["views"] = views_from(views)
     return {**settings, **{key: found for key, found in inner.items() if found}}
+
+
+def other_settings(
+    names: Sequence[str], texts: Sequence[str], refused: Collection[str], verb: str
+) -> dict[str, Any]:
+    """What stands after a command's --set, the same for all of its models.
+
+    Args:
+        names: entries of the zoo.
+        texts: as for `key_values`.
+        refused: settings that the command has flags for, or that are none of it.
+        verb: the command.
+
+    Raises:
+        KfkdError: when one reads otherwise, is refused, or is an option of some models only.
+    """
+    found = {name: key_values(name, texts, "--set") for name in names}
+    first = found[names[0]]
+    for key in first:
+        if key in refused:
+            raise KfkdError(f"--set has no {key}; see kfkd {verb} --help for its flag")
+    for name, other in found.items():
+        odd = {*first.get("options", ())} ^ {*other.get("options", ())}
+        if odd:
+            raise KfkdError(
+                f"--set wants options that all models have. Received: {', '.join(sorted(odd))} for "
+                f"{names[0]} and {name}"
+            )
+    return first
 
 
 def key_value_words(settings: Mapping[str, Any], prefix: str = "") -> list[str]:

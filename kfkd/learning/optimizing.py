@@ -40,10 +40,28 @@ def _rate(recipe: Recipe, learning_rate: float | None, steps: int) -> Any:
     rate = learning_rate or recipe.learning_rate
     if recipe.schedule is None:
         return rate
-    warm = max(1, round(_WARM * steps))
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warm), warmup_target=rate, warmup_steps=warm
+    length = max(1, steps / (recipe.cycles or 1))
+    warm = max(1, round(_WARM * length))
+    one = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, length - warm), warmup_target=rate, warmup_steps=warm
     )
+    return one if recipe.cycles in (None, 1) else Cycles(one, length)
+
+
+class Cycles(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that begins anew whenever it has come to its end.
+
+    Args:
+        one: the schedule of one cycle.
+        steps: how long a cycle is; need not be a whole number.
+    """
+
+    def __init__(self, one: keras.optimizers.schedules.LearningRateSchedule, steps: float) -> None:
+        self.one, self.steps = one, steps
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at a step of the whole training."""
+        return self.one(keras.ops.mod(keras.ops.cast(step, "float32"), self.steps))
 
 
 def watchers_for(recipe: Recipe, monitor: str) -> list[keras.callbacks.Callback]:

@@ -81,6 +81,8 @@ class Settings:
         """The settings as they stand in run.json."""
         fields = json.loads(json.dumps(asdict(self)))
         # Left out where they are not used: run.json files that do not know them stay equal.
+        if whole_recipe(fields["recipe"])["cycles"] is None:
+            del fields["recipe"]["cycles"]
         return {k: v for k, v in fields.items() if v is not None or k not in _OPTIONAL}
 
 
@@ -111,9 +113,15 @@ def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:
     return replace(found.recipe, **changed)
 
 
+def whole_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe of a run.json with what is left out there where it is not used."""
+    cycles = recipe.get("cycles")
+    return {**recipe, "cycles": None if cycles == 1 else cycles}
+
+
 def published_recipe(found: Entry) -> dict[str, Any]:
     """An entry's recipe as run.json would hold it: plain data, the mix under its usual name."""
-    recipe: dict[str, Any] = json.loads(json.dumps(asdict(found.recipe)))
+    recipe: dict[str, Any] = whole_recipe(json.loads(json.dumps(asdict(found.recipe))))
     if recipe["augment"]:
         chosen = mix(recipe["augment"])
         recipe["augment"] = chosen.name or str(chosen)
@@ -189,6 +197,10 @@ def check(settings: Settings) -> None:
             recipe.weight_decay is None or _is_real(recipe.weight_decay, 0),
             "a number from 0, or None",
         ),
+        "cycles": (
+            recipe.cycles is None or whole(recipe.cycles, 1),
+            "a whole number from 1, or None",
+        ),
         "ema": (recipe.ema is None or _is_share(recipe.ema), "a momentum in (0, 1), or None"),
         "views": (isinstance(recipe.views, Views), "kfkd.views.Views"),
     }
@@ -263,6 +275,11 @@ def _check_together(recipe: Recipe) -> None:
     """Refuses what makes no sense beside each other."""
     if recipe.schedule and recipe.plateau:
         raise KfkdError("a schedule leaves no rate for a plateau to lower: set one of them to None")
+    if recipe.cycles is not None and recipe.schedule is None:
+        raise KfkdError(
+            "cycles want a schedule that begins anew, such as schedule=cosine. Received: "
+            f"cycles={recipe.cycles}, schedule=None"
+        )
     if recipe.ema is not None and (recipe.restore_best or recipe.early_stopping is not None):
         raise KfkdError(
             "ema keeps the mean of the last weights, restore_best and early_stopping the best: set "
@@ -314,6 +331,7 @@ def _optimizers() -> list[str]:
 
 def saved_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     """A recipe's fields, as `train` takes them, from their form in run.json."""
+    recipe = whole_recipe(recipe)
     if recipe.get("plateau"):
         recipe["plateau"] = Plateau(**recipe["plateau"])
     if "views" in recipe:
