@@ -76,9 +76,13 @@ def training_command(run: Run) -> str:
 
 def _data_word(run: Run) -> str:
     """What stands for the run's data in a command: DATA, or NAME:DATA with unusual crops."""
-    named = photo_source(run.record["data"]["path"] or "")
-    if named is None:
+    data = run.record["data"]
+    named = photo_source(data["path"] or "")
+    if named is None and data["origin"] not in KINDS:
         return "DATA"
+    if named is None:  # a packed run keeps no path
+        height, width, channels = data["image"]
+        named = data["origin"], "", {"size": (height, width), "channels": channels}
     name, _, options = named
     height, width, channels = entry(run.name).input_shape
     usual = {"size": (height, width), "channels": channels, "margin": KINDS[name].margin}

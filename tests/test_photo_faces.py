@@ -261,6 +261,8 @@ def test_a_run_on_ones_own_photos_with_boxes_crops_others_alike(layouts, tmp_pat
         assert crop == pytest.approx(in_training)
     (found,) = kfkd.detect(run, photos.paths[0], detector="box", boxes=photos)
     assert found.faces[0].keypoints.shape == (2, 2)
+    packed = kfkd.pack(run, tmp_path / "packed")
+    assert "kfkd train tiny --data folder:DATA " in (packed / "MODEL_CARD.md").read_text()
 
 
 def test_data_with_other_keypoints_than_the_runs_is_refused(layouts, tmp_path, tiny_zoo):
