@@ -293,7 +293,7 @@ def test_entries_used_least_recently_go_when_there_are_too_many(own, tmp_path, m
 def test_of_two_that_want_an_entry_one_makes_it_and_the_other_waits(
     own, tmp_path, monkeypatch, failure
 ):
-    monkeypatch.setattr(locks, "_PATIENCE", 0.0)
+    monkeypatch.setattr(locks, "_PATIENCE", 0.5)
     monkeypatch.setattr(locks, "_PAUSE", 0.01)
     file, waits, made, notes, failed = tmp_path / "a.txt", threading.Event(), [], [], []
     file.write_text("a")
