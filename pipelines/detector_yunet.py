@@ -14,7 +14,7 @@ from kfkd.pipelines.cache import cache_folder
 
 FILE = "face_detection_yunet_2023mar.onnx"
 _HOME = "github.com/opencv/opencv_zoo, models/face_detection_yunet"
-_LEAST_SCORE, _OVERLAP, _MOST = 0.5, 0.3, 5000
+_LEAST_SCORE, _OVERLAP, _MOST = 0.1, 0.3, 5000
 
 
 class YunetFinder:
