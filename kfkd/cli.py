@@ -247,7 +247,11 @@ def _add_compare(verbs: Any) -> None:
         help="names or texts, the first is the control (default: none and the study's ten)",
     )
     verb.add_argument("--seeds", type=int, default=3, metavar="N", help="of each mix (default 3)")
+    about = "of the split that all trainings share"
+    verb.add_argument("--split-seed", type=int, default=0, metavar="N", help=about)
     verb.add_argument("--epochs", type=int)
+    verb.add_argument("--batch-size", type=int)
+    verb.add_argument("--learning-rate", type=float)
     verb.add_argument("--subsets", nargs="+", choices=("dense", "sparse", "all"))
     verb.add_argument(
         "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"

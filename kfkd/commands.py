@@ -159,8 +159,10 @@ def compare(options: Namespace) -> None:
     from kfkd.comparing import compare as verb
 
     given = vars(options)
-    passed = ("model", "mixes", "seeds", "epochs", "subsets", "precision", "out", "quiet")
-    found = verb(options.data, **{key: given[key] for key in passed})
+    passed = ("model", "mixes", "seeds", "split_seed", "subsets", "precision", "out", "quiet")
+    numbers = {key: given[key] for key in ("epochs", "batch_size", "learning_rate")}
+    asked = {key: number for key, number in numbers.items() if number is not None}
+    found = verb(options.data, **{key: given[key] for key in passed}, **asked)
     _print(found.as_dict(), options.json, found.table().rstrip())
 
 

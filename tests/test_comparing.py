@@ -278,12 +278,14 @@ def test_mixes_of_every_kind():
 
 
 def test_the_command_repeats_the_comparison(tmp_path):
-    plan = Plan(tmp_path, "tiny", ("none", TEXT), (0, 1), 0, {"epochs": 3, "subsets": None})
+    settings = {"epochs": 3, "subsets": None, "batch_size": 8, "learning_rate": 0.01}
+    plan = Plan(tmp_path, "tiny", ("none", TEXT), (0, 1), 2, settings)
     words = shlex.split(plan.command("my data"))
     given = vars(parser().parse_args(words[1:]))
     for key, value in {
         **{"data": "my data", "model": "tiny", "mixes": ["none", TEXT], "seeds": 2, "epochs": 3},
-        **{"subsets": None, "out": str(tmp_path)},
+        **{"subsets": None, "batch_size": 8, "learning_rate": 0.01, "split_seed": 2},
+        "out": str(tmp_path),
     }.items():
         assert given[key] == value
     own = Plan(tmp_path, "tiny", ("none", TEXT), (7,), 2, {"batch_size": 8})
@@ -299,6 +301,10 @@ def test_command_line(done, monkeypatch, capsys, tmp_path):
     assert main([*words, "--seeds", "2"]) == 0
     assert capsys.readouterr().out == done[0].table()
     assert (asked["mixes"], asked["seeds"], asked["out"]) == (["none", TEXT], 2, str(tmp_path))
+    assert asked["split_seed"] == 0 and not {"epochs", "batch_size", "learning_rate"} & set(asked)
+    assert main([*words, "--batch-size", "16", "--learning-rate", "0.01", "--split-seed", "1"]) == 0
+    assert (asked["batch_size"], asked["learning_rate"], asked["split_seed"]) == (16, 0.01, 1)
+    capsys.readouterr()
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["results"]["none"]["dense"]["seeds"] == 2
 

@@ -55,14 +55,16 @@ class Plan:
         """
         told = {k: v for k, v in self.settings.items() if v is not None}
         counted = self.seeds == tuple(range(len(self.seeds)))
-        flags = ("epochs", "subsets", "precision")
-        if data is None or self.split_seed or not counted or any(k not in flags for k in told):
+        flags = ("epochs", "batch_size", "learning_rate", "subsets", "precision")
+        if data is None or not counted or any(k not in flags for k in told):
             return self._call(data, told)
         words = ["kfkd", "compare", "--data", data, "--model", self.model, "--mixes", *self.mixes]
         words += ["--seeds", str(len(self.seeds))]
+        words += ["--split-seed", str(self.split_seed)] if self.split_seed else []
         for key, value in told.items():
             several = isinstance(value, Iterable) and not isinstance(value, str)
-            words += [f"--{key}", *(map(str, value) if several else (str(value),))]
+            words.append(f"--{key.replace('_', '-')}")
+            words += map(str, value) if several else (str(value),)
         return shlex.join([*words, "--out", str(self.out)])
 
     def _call(self, data: str | None, told: Mapping[str, Any]) -> str:
