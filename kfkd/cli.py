@@ -475,6 +475,13 @@ def _add_bench(verbs: Any) -> None:
     verb = _verb(kinds, "precision", commands.bench_precision, about, _json, _quiet)
     verb.add_argument("name", nargs="?", default="study_model_2", metavar="MODEL")
     verb.add_argument("--batch-size", type=int, default=64)
+    about = "training steps with fused batch normalisation against Keras' own"
+    verb = _verb(kinds, "norms", commands.bench_norms, about, _json, _quiet)
+    verb.add_argument("name", nargs="?", default="study_model_1", metavar="MODEL")
+    verb.add_argument("--batch-size", type=int, default=64)
+    verb.add_argument(
+        "--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), default="float32"
+    )
     about = "training: the input pipeline's share, the share of the device's rate, images/s"
     verb = _verb(kinds, "train", commands.bench_train, about, _json, _quiet)
     verb.add_argument("name", nargs="?", default="study_model_1", metavar="MODEL")

@@ -397,10 +397,22 @@ def bench_load(options: Namespace) -> None:
 
 def bench_precision(options: Namespace) -> None:
     """Times mixed precision."""
+    entry(options.name)
     _calm_tensorflow()
     from kfkd.bench.precision import bench_precision as verb
 
     figures = verb(options.name, options.batch_size, quiet=options.quiet)
+    _print(figures, options.json, _figures(figures))
+
+
+def bench_norms(options: Namespace) -> None:
+    """Times fused batch normalisation."""
+    entry(options.name)
+    _calm_tensorflow()
+    from kfkd.bench.norms import bench_norms as verb
+
+    given = {"policy": options.precision, "quiet": options.quiet}
+    figures = verb(options.name, options.batch_size, **given)
     _print(figures, options.json, _figures(figures))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kfkd.pipelines.fused_norms import inner_layers
 from kfkd.pipelines.lazy_batches import AHEAD, gatherer
 from kfkd.pipelines.sharing import filled_batches, unlabelled
 
@@ -98,7 +99,7 @@ def joint_statistics(model: keras.Model) -> Iterator[None]:
     """Inside the block, batch normalisation sees the batch of all devices, as one device would."""
     changed = [
         layer
-        for layer in _layers(model)
+        for layer in inner_layers(model)
         if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
     ]
     for layer in changed:
@@ -108,9 +109,3 @@ def joint_statistics(model: keras.Model) -> Iterator[None]:
     finally:
         for layer in changed:
             layer.synchronized = False
-
-
-def _layers(layer: Any) -> Iterator[Any]:
-    yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from _layers(inner)
