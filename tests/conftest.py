@@ -148,6 +148,14 @@ def register_tiny_zoo() -> None:
 
 
 @pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """No pictures of the module's trainings: drawing takes longer than the training itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
+        yield
+
+
+@pytest.fixture(scope="module")
 def tiny_zoo(keras_ready: None) -> Iterator[None]:
     """The zoo with "tiny" and "tiny_phases" besides, gone again after the module."""
     from kfkd import registry

@@ -14,6 +14,8 @@ from kfkd.errors import KfkdError, RunError
 from kfkd.landmarks.recording import landmark_table, measured_landmarks, record_landmarks
 from kfkd.pipelines.synthetic import synthetic_faces
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def whole(images):
     """Finds a face as large as the picture."""

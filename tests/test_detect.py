@@ -22,7 +22,7 @@ from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.pipelines.video import Frames
 from kfkd.runs import Run
 
-pytestmark = pytest.mark.usefixtures("tiny_zoo")
+pytestmark = pytest.mark.usefixtures("tiny_zoo", "undrawn")
 
 PLACES = ((40, 60, 1), (300, 20, 2))
 """x, y of a face's image in the photo, and how many times as large it is there."""

@@ -12,9 +12,12 @@ from kfkd.pipelines.batches import training_batches
 from kfkd.pipelines.device_steps import DeviceSteps, fitting, one_batch, training_steps
 from kfkd.pipelines.synthetic import synthetic_faces
 
-pytestmark = pytest.mark.skipif(
-    keras.config.backend() != "tensorflow", reason="other backends have arrays on the device"
-)
+pytestmark = [
+    pytest.mark.usefixtures("undrawn"),
+    pytest.mark.skipif(
+        keras.config.backend() != "tensorflow", reason="other backends have arrays on the device"
+    ),
+]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from kfkd.skeletons import IMM_58, KAGGLE_15
 from kfkd.training import resume
 from kfkd.views import Views, views_from, zoomed
 
-pytestmark = pytest.mark.usefixtures("keras_ready")
+pytestmark = pytest.mark.usefixtures("keras_ready", "undrawn")
 
 SMALL = {"widths": [4, 6, 8, 8], "depths": [0, 1, 1, 1], "decoder": [6, 8]}
 SETTINGS = {"options": SMALL, "batch_size": 16, "augment": None, "quiet": True}

@@ -12,7 +12,7 @@ from kfkd.pipelines.fused_norms import inner_layers
 from kfkd.pipelines.synthetic import synthetic_faces
 
 pytestmark = [
-    pytest.mark.usefixtures("keras_ready"),
+    pytest.mark.usefixtures("keras_ready", "undrawn"),
     pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow's operation"),
 ]
 

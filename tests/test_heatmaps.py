@@ -15,7 +15,7 @@ from kfkd.pipelines.batches import evaluation_batches, evaluation_size, training
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import Recipe, register
 
-pytestmark = pytest.mark.usefixtures("keras_ready")
+pytestmark = pytest.mark.usefixtures("keras_ready", "undrawn")
 
 NAN = float("nan")
 GRIDS = st.sampled_from([(1, 2.0), (1, 0.75), (2, 3.0), (3, 4.0), (4, 6.0), (1, 5.0)])

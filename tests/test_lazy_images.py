@@ -18,6 +18,8 @@ from kfkd.pipelines.lazy_images import LazyImages
 from kfkd.pipelines.photo_folder import read_photo_folder
 from kfkd.pipelines.splits import grouped_split
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def decoded(monkeypatch):

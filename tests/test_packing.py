@@ -11,7 +11,7 @@ from kfkd.errors import RunError
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run
 
-pytestmark = pytest.mark.usefixtures("tiny_zoo")
+pytestmark = pytest.mark.usefixtures("tiny_zoo", "undrawn")
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,8 @@ def faces():
 
 @pytest.fixture(scope="module")
 def run(tiny_zoo, faces, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
-        folder = tmp_path_factory.mktemp("runs") / "tiny"
-        return kfkd.train("tiny", faces, epochs=2, out=folder, quiet=True)
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return kfkd.train("tiny", faces, epochs=2, out=folder, quiet=True)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from kfkd.pipelines.source_text import photo_kind, photo_source
 from kfkd.pipelines.synthetic import write_kaggle_folder
 from kfkd.skeletons import own_skeleton
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WHOLE = (np.nan,) * 4
 
 

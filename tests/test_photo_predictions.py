@@ -15,6 +15,8 @@ from kfkd.photo_places import PhotoPlaces
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.prediction import write_course_predictions, write_predictions
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # Photos of several sizes; boxes inside, and beyond each edge.
 ODD = (
     ("lfpw/trainset/a.jpg", (64, 48), (10, 8, 40, 30)),

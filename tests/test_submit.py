@@ -19,7 +19,7 @@ from kfkd.recording import measured, record_runs, results_table, training_comman
 from kfkd.registry import Plateau, entry
 from kfkd.runs import Run, load_run
 
-pytestmark = pytest.mark.usefixtures("tiny_zoo")
+pytestmark = pytest.mark.usefixtures("tiny_zoo", "undrawn")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from kfkd.learning.settings import chosen_mix
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries
 
-pytestmark = pytest.mark.usefixtures("tiny_zoo")
+pytestmark = pytest.mark.usefixtures("tiny_zoo", "undrawn")
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from kfkd.ladders.changes import changes_of
 from kfkd.learning.teaching import taught
 from kfkd.pipelines.synthetic import synthetic_faces
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def faces():
