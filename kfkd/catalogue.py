@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError, UnknownName, WeightsError
+from kfkd.models.options import check_options
 from kfkd.registry import Entry, entries, entry
 from kfkd.skeletons import Skeleton
 from kfkd.text import table
@@ -56,6 +57,7 @@ def build(
     if outputs < 1:
         raise KfkdError(f"a model needs at least one output. Received: outputs={outputs}")
     shape = tuple(input_shape or found.input_shape)
+    check_options(options)
     try:
         model = found.build(outputs, shape, **options)
     except (TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ import os
 import sys
 from argparse import Namespace
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -544,6 +545,9 @@ def _record(options: Namespace) -> None:
         print(text)
 
 
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+
 def _calm_tensorflow() -> None:
     """Keeps TensorFlow's start-up notes out of a command's output.
 
@@ -551,6 +555,7 @@ def _calm_tensorflow() -> None:
     for the import; whoever sets TF_CPP_MIN_LOG_LEVEL gets to see them.
     """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    _check_backend(backend)
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or backend != "tensorflow":
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -563,3 +568,17 @@ def _calm_tensorflow() -> None:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def _check_backend(backend: str) -> None:
+    """Refuses a backend that is not there, where Keras would end in a traceback.
+
+    Raises:
+        KfkdError: saying which are.
+    """
+    if backend in _BACKENDS and find_spec(backend):
+        return
+    there = [name for name in _BACKENDS if find_spec(name)]
+    way = f"set KERAS_BACKEND={there[0]}" if there else "pip install tensorflow"
+    why = "is not installed" if backend in _BACKENDS else "is no backend of kfkd"
+    raise KfkdError(f"{way}. Received: KERAS_BACKEND={backend}, which {why}")

@@ -102,6 +102,8 @@ def tune(
         >>> kfkd.submit(found.best, clip=True)  # doctest: +SKIP
     """
     recipe, tuner = entry(name).recipe, tuner_called(tuner)
+    if space is not None and not callable(space):
+        raise KfkdError(f"space wants a function of HyperParameters. Received: {space!r:.200}")
     fixed = _given({"subsets": subsets, "precision": precision, **settings})
     free = search_space(name, {*fixed, *fixed.get("options", {})})
     plan = Plan(
@@ -136,6 +138,11 @@ def _check(plan: Plan) -> None:
     """Refuses what makes no search, before anything is read or written."""
     if wrong := [key for key in _OWN if key in plan.settings]:
         raise KfkdError(f"tune sets {', '.join(_OWN)} itself. Received: {', '.join(wrong)}")
+    if plan.settings.get("fold") is not None:
+        raise KfkdError(
+            "tune holds out a share of the rows (validation), a fold is for measuring what it "
+            f"finds. Received: fold={plan.settings['fold']!r}"
+        )
     share = plan.settings.get("validation", entry(plan.model).recipe.validation)
     if not share:
         raise KfkdError("tune measures on held-out images. Received: validation=0")

@@ -12,10 +12,35 @@ Every builder has those that make sense of it, and their defaults are the publis
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from kfkd.errors import KfkdError
+
+_RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+    "width": ("a number above 0", lambda value: value > 0),
+    "deeper": ("a whole number from 0", lambda value: value >= 0 and value % 1 == 0),
+    "units": ("a whole number from 1", lambda value: value >= 1 and value % 1 == 0),
+    "dropout": ("a number from 0 to below 1", lambda value: 0 <= value < 1),
+}
+
 Builder = TypeVar("Builder", bound=Callable[..., Any])
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuses numbers for the shared options that no net can be built with.
+
+    Args:
+        options: for a builder; others than the shared ones are its own to check.
+
+    Raises:
+        KfkdError: naming the option, what it wants, and what was received.
+    """
+    for name, (wanted, fits) in _RANGES.items():
+        value = options.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and not fits(value):
+            raise KfkdError(f"{name} wants {wanted}. Received: {name}={value!r}")
 
 
 def widened(filters: int, width: float) -> int:

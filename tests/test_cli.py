@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kfkd import commands
 from kfkd.cli import main
 from kfkd.pipelines.synthetic import write_kaggle_folder
 
@@ -130,6 +131,18 @@ def test_demo_goes_the_whole_way(capsys, tiny_zoo, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     asked(capsys, "demo", "--out", tmp_path / "other", code=2)
+
+
+@pytest.mark.parametrize(
+    ("backend", "why"), [("absent", "is no backend of kfkd"), ("torch", "is not installed")]
+)
+def test_a_backend_that_is_not_there_is_named(capsys, monkeypatch, backend, why):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    there = commands.find_spec
+    monkeypatch.setattr(commands, "find_spec", lambda name: name != "torch" and there(name))
+    told = asked(capsys, "describe", "lenet5", code=2).err
+    assert f"Received: KERAS_BACKEND={backend}, which {why}" in told
+    assert "set KERAS_BACKEND=tensorflow" in told and told.count("\n") == 1
 
 
 @pytest.mark.usefixtures("keras_ready")

@@ -191,6 +191,15 @@ def test_every_runtime_answers_as_the_run(exported, request, images, name, to):
     near(predict(images[:2]), run.predict(images[:2], source=source))
 
 
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_activations_of_the_searches_are_known_to_onnx(make, images, tmp_path, activation):
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
+    run = make({"dense": lambda: kfkd.build("simple_cnn", 8, activation=activation)}, UNITS)
+    path = kfkd.export(run, "onnx", tmp_path / "net.onnx", quiet=True)
+    near(PREDICTORS["onnx"](path)(images), run.predict(images))
+
+
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["onnx", "litert"])

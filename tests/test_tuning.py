@@ -524,6 +524,11 @@ def own_zoo_entry(monkeypatch):
         ({"space": lambda hp: [hp.Int("e", 1, 2)]}, "a space returns settings"),
         ({"space": lambda hp: {}}, "nothing is varied"),
         ({"augment": lambda *a: a}, "functions have no name"),
+        ({"space": "wide"}, "space wants a function"),
+        ({"fold": (0, 2)}, "a fold is for measuring"),
+        ({"start": "no run"}, "no run"),
+        ({"teachers": ["no run"]}, "no run"),
+        ({"options": {"width": -1}}, "width wants a number above 0"),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_trained(faces, tmp_path, asked, message):
@@ -579,6 +584,11 @@ def test_command_line(done, monkeypatch, capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)["best"] == done.ranked[0]["trial"]
     assert main([*words, "--fix", "batch_size"]) == 2
     assert "KEY=VALUE" in capsys.readouterr().err
+    for flag in ("epochs=3", "seed=1", "out=here", "space=wide", "data=there"):
+        assert main([*words, "--fix", flag]) == 2
+        assert f"--fix has no {flag.partition('=')[0]}; see kfkd tune" in capsys.readouterr().err
+    assert main([*words, "--fix", "plateau={'foo': 1}"]) == 2
+    assert "plateau wants numbers for factor, patience" in capsys.readouterr().err
 
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt

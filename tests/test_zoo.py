@@ -361,6 +361,21 @@ def test_a_description_names_layers_costs_and_mistakes(name):
     json.dumps(description.as_dict())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, "width wants a number above 0"),
+        ({"deeper": -1}, "deeper wants a whole number from 0"),
+        ({"deeper": 0.5}, "deeper wants a whole number"),
+        ({"units": 0}, "units wants a whole number from 1"),
+        ({"dropout": 1}, "dropout wants a number from 0 to below 1"),
+    ],
+)
+def test_options_that_make_no_net_are_refused(options, message):
+    with pytest.raises(KfkdError, match=message):
+        kfkd.build("study_model_1", 8, **options)
+
+
 # Models of one's own
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError, UnknownName, WriteError
 from kfkd.exports.onnx import finish_onnx
+from kfkd.exports.onnx_ops import add_operations
 from kfkd.lazy import keras
 from kfkd.pipelines.exported_models import (
     Predictor,
@@ -73,10 +74,15 @@ def _saved_model(model: ExportedModel, signature: list[Any], path: Path) -> None
     archive.write_out(str(path), verbose=False)
 
 
+def _onnx(model: ExportedModel, signature: list[Any], path: Path) -> None:
+    add_operations()
+    _as("onnx")(model, signature, path)
+
+
 _ONNX = {"tf2onnx": "tf2onnx", "onnx": "onnx", "onnxruntime": "onnxruntime"}
 
 FORMATS = {
-    "onnx": Format("onnx", _as("onnx"), ".onnx", "ONNX Runtime", onnx_predictor, _ONNX),
+    "onnx": Format("onnx", _onnx, ".onnx", "ONNX Runtime", onnx_predictor, _ONNX),
     "litert": Format("litert", _as("litert"), ".tflite", "LiteRT", litert_predictor, {}),
     "saved_model": Format(
         "saved_model", _saved_model, "_saved_model", "TensorFlow", saved_model_predictor, {}

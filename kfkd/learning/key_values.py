@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kfkd.errors import KfkdError
@@ -42,7 +42,7 @@ def key_values(name: str, texts: Sequence[str], flag: str) -> dict[str, Any]:
         place = inner["codec"] if of_codec else inner["options"] if key in known else settings
         place[key] = _value(value)
     if isinstance(plateau := settings.get("plateau"), dict):
-        settings["plateau"] = Plateau(**plateau)
+        settings["plateau"] = _plateau(plateau)
     if isinstance(views := settings.get("views"), dict):
         settings["views"] = views_from(views)
     return {**settings, **{key: found for key, found in inner.items() if found}}
@@ -64,9 +64,7 @@ def other_settings(
     """
     found = {name: key_values(name, texts, "--set") for name in names}
     first = found[names[0]]
-    for key in first:
-        if key in refused:
-            raise KfkdError(f"--set has no {key}; see kfkd {verb} --help for its flag")
+    refuse(first, refused, "--set", verb)
     for name, other in found.items():
         odd = {*first.get("options", ())} ^ {*other.get("options", ())}
         if odd:
@@ -75,6 +73,23 @@ def other_settings(
                 f"{names[0]} and {name}"
             )
     return first
+
+
+def refuse(keys: Iterable[str], refused: Collection[str], flag: str, verb: str) -> None:
+    """Refuses settings that a command has flags for, or that are none of it.
+
+    Args:
+        keys: what stood after the flag.
+        refused: these settings.
+        flag: what it is called.
+        verb: the command.
+
+    Raises:
+        KfkdError: naming the first of them.
+    """
+    for key in keys:
+        if key in refused:
+            raise KfkdError(f"{flag} has no {key}; see kfkd {verb} --help for its flag")
 
 
 def key_value_words(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -89,6 +104,14 @@ def key_value_words(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
         ['codec.sigma=3.0', 'codec.decoder=dark']
     """
     return [f"{prefix}{key}={_word(value)}" for key, value in settings.items()]
+
+
+def _plateau(given: Mapping[str, Any]) -> Plateau:
+    try:
+        return Plateau(**given)
+    except TypeError as error:
+        wanted = ", ".join(Plateau.__dataclass_fields__)
+        raise KfkdError(f"plateau wants numbers for {wanted}. Received: {given!r}") from error
 
 
 def _word(value: Any) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.learning.settings import Settings, changed_recipe, check, chosen_mix
+from kfkd.models.options import check_options
 from kfkd.registry import entry
+from kfkd.runs import finished_run
 from kfkd.searches.plan import FILES, FOLDERS, RESULTS, Plan
 from kfkd.searches.spaces import builder_options
 from kfkd.storage.files import read_json
@@ -28,6 +30,7 @@ def check_settings(plan: Plan, drawn: Mapping[str, Any]) -> None:
     Raises:
         UnknownName: when a training has no such setting, or the builder no such option.
         KfkdError: when one makes no sense.
+        RunError: when a run that it begins with or learns from is none, or unfinished.
     """
     found, given = entry(plan.model), dict(drawn)
     mix, copies = given.pop("augment", "published"), given.pop("copies", None)
@@ -38,6 +41,9 @@ def check_settings(plan: Plan, drawn: Mapping[str, Any]) -> None:
     asked: dict[str, Any] = {"subsets": (), "precision": "float32", "drop_incomplete": False}
     asked |= {"model": plan.model, "seed": plan.seed, "augment": None, "options": {}, **rest}
     check(Settings(**asked, recipe=recipe, mix=str(chosen) if chosen else None))
+    for run in filter(None, (asked.get("start"), *(asked.get("teachers") or ()))):
+        finished_run(run)
+    check_options(drawn.get("options", {}))
     known = builder_options(found)
     takes = any(p.kind is p.VAR_KEYWORD for p in signature(found.build).parameters.values())
     for name in drawn.get("options", {}):

@@ -7,7 +7,7 @@ import logging
 from argparse import Namespace
 from typing import Any
 
-from kfkd.learning.key_values import key_values
+from kfkd.learning.key_values import key_values, refuse
 from kfkd.searches.checks import space_facts
 from kfkd.searches.spaces import search_space
 from kfkd.searches.text import space_text
@@ -36,6 +36,7 @@ def tune(options: Namespace) -> None:
     # Every trial has a model of its own; TensorFlow takes them for one that is traced anew.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     settings = key_values(options.name, options.fix or (), "--fix")
+    refuse(settings, (*_PASSED, "name", "data", "space"), "--fix", "tune")
     if options.list:
         facts = _listed(options.name, settings)
         print(json.dumps(facts, indent=2) if options.json else space_text(facts))

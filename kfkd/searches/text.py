@@ -45,7 +45,8 @@ def _heading(found: Search) -> str:
         best = found.ranked[0]
         lines.append(
             f"Best: trial {best['trial']}, {shown(best['score'], facts['objective'])} (mean face "
-            f"{shown(best['mean_face'], facts['objective'])}), in `{best['folder']}`."
+            f"{shown(best['mean_face'], facts['objective'])}), in the search's folder as "
+            f"`{best['folder']}`."
         )
     return "\n\n".join([*lines, f"Repeat: `{facts['command']}`"])
 
