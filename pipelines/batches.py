@@ -82,6 +82,10 @@ def ordered(faces: FaceSet, batch_size: int, seed: int) -> tuple[Callable[[int],
     return lambda epoch: epoch_order(n, size, seed, epoch), -(-n // size)
 
 
+_LISTED = 10_000_000
+"""Row numbers that are drawn before a training begins; of longer ones they would take gigabytes."""
+
+
 def training_batches(
     faces: FaceSet,
     batch_size: int,
@@ -132,7 +136,8 @@ def training_batches(
     finish = batch_maker(faces, subset, codec or Coordinates(), augment)
     ahead = tf.data.AUTOTUNE if in_memory else AHEAD
     with tf.device("/cpu:0"):
-        drawn = listed_rows if in_memory else ordered_rows
+        few = (epochs - first_epoch) * len(faces) <= _LISTED
+        drawn = listed_rows if in_memory and few else ordered_rows
         rows = drawn(order, steps, seed, first_epoch, epochs)
         batches = rows.map(finish, num_parallel_calls=ahead).prefetch(ahead)
         return batches.with_options(_own_threads())

@@ -220,6 +220,15 @@ def test_going_on_from_an_epoch_equals_the_tail_of_the_whole(batches_of, augment
         np.testing.assert_array_equal(targets, tail_targets)
 
 
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="other backends draw as they go")
+def test_a_long_training_has_the_same_batches_drawn_epoch_by_epoch(batches_of, monkeypatch):
+    listed = batches_of(first_epoch=1, epochs=4, seed=5)
+    monkeypatch.setattr("kfkd.pipelines.batches._LISTED", 1)
+    for batch, same in zip(batches_of(first_epoch=1, epochs=4, seed=5), listed, strict=True):
+        for part, other in zip(batch, same, strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
 def test_augmentation_sees_all_keypoints_and_a_seed_of_its_own_each_step(batches_of):
     seen = []
 
