@@ -38,8 +38,9 @@ def check_options(options: Mapping[str, Any]) -> None:
     """
     for name, (wanted, fits) in _RANGES.items():
         value = options.get(name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and not fits(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if not fits(value):
             raise KfkdError(f"{name} wants {wanted}. Received: {name}={value!r}")
 
 
