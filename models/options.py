@@ -20,7 +20,7 @@ from kfkd.errors import KfkdError
 _RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
     "width": ("a number above 0", lambda value: value > 0),
     "deeper": ("a whole number from 0", lambda value: value >= 0 and value % 1 == 0),
-    "units": ("a whole number from 1", lambda value: value >= 1 and value % 1 == 0),
+    "units": ("a whole number from 0", lambda value: value >= 0 and value % 1 == 0),
     "dropout": ("a number from 0 to below 1", lambda value: 0 <= value < 1),
 }
 

@@ -213,6 +213,7 @@ def test_a_killed_machine_is_told_and_the_run_goes_on_to_what_one_device_trains(
 
 
 @needs("jax")
+@pytest.mark.slow
 def test_two_devices_share_the_batches_of_one(tmp_path, layouts):
     layouts.write_ibug(tmp_path / "ibug", count=11)
     ended(started(BATCHES, tmp_path / "ibug", **TWO))

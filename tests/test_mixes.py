@@ -110,7 +110,7 @@ np.savez(sys.argv[1], *(np.asarray(array) for pair in found for array in pair))
 """
 
 
-@pytest.mark.parametrize("backend", ["numpy", "jax"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("jax", marks=pytest.mark.slow)])
 def test_another_backend_gives_the_same_without_tensorflow(backend, tmp_path):
     pytest.importorskip("jax")  # Keras' NumPy backend wants it too
     out = tmp_path / "found.npz"

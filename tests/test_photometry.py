@@ -353,6 +353,7 @@ for transform, expected in results:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+@pytest.mark.slow
 def test_jax_does_what_tensorflow_does(tmp_path):
     images = smooth(2, 30, 44, 1)
     results = [(transform, applied(transform, images)) for transform in ALL]

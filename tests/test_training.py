@@ -267,7 +267,9 @@ def test_a_training_killed_between_epochs_and_subsets_ends_as_one_left_alone(
     assert not (run.folder / "checkpoint").exists()
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_mixed_precision_resumes_exactly(tmp_path, faces, policy):
     settings = {"subsets": "dense", "epochs": 3, "precision": policy}
     alone = trained(tmp_path / "alone", faces, **settings)

@@ -367,7 +367,7 @@ def test_a_description_names_layers_costs_and_mistakes(name):
         ({"width": 0}, "width wants a number above 0"),
         ({"deeper": -1}, "deeper wants a whole number from 0"),
         ({"deeper": 0.5}, "deeper wants a whole number"),
-        ({"units": 0}, "units wants a whole number from 1"),
+        ({"units": -1}, "units wants a whole number from 0"),
         ({"dropout": 1}, "dropout wants a number from 0 to below 1"),
     ],
 )
