@@ -37,6 +37,10 @@ class Flip(Geometric):
 
     swap: bool = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.want_flag("swap")
+
     def matrix(self, draws: Draws, size: tuple[int, int]) -> Any:
         """As `Geometric.matrix`."""
         one = draws.uniform(1.0, 1.0)
@@ -60,6 +64,7 @@ class Rotate(Geometric):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.want("degrees", 0, 180)
+        self.want_flag("alternate")
 
     def matrix(self, draws: Draws, size: tuple[int, int]) -> Any:
         """As `Geometric.matrix`."""

@@ -63,9 +63,14 @@ def mix_from(text: str, name: str = "") -> Mix:
     """
     if not isinstance(text, str) or len(text) > _LONGEST:
         raise KfkdError(f"a mix wants a text of {_LONGEST:,} characters at most. {text!r:.80}…")
-    branches, frames = [], []
-    for part in text.split("|"):
+    branches, frames, parts = [], [], text.split("|")
+    for part in parts:
         items = [_item(node, text) for node in _calls(part, text)]
+        if len(parts) > 1 and all(isinstance(item, Frame) for item in items):
+            raise KfkdError(
+                "a frame is the whole mix's: put it behind a transform, alone it would be a part "
+                f"that changes nothing. Received: {part.strip()!r}"
+            )
         frames += [item for item in items if isinstance(item, Frame)]
         branches.append([item for item in items if isinstance(item, Transform)])
     if len(frames) > 1:
@@ -88,6 +93,8 @@ def _item(node: ast.expr, text: str) -> Transform | Frame | None:
         raise _unreadable(_shown(node), text)
     name = call.func.id
     if name == "original":
+        if call.args or call.keywords:
+            raise KfkdError(f"original takes no numbers. Received: {_shown(node)}")
         return None
     if name not in KINDS and name != "frame":
         raise UnknownName("transform", name, [*KINDS, "frame", "original"])

@@ -40,6 +40,15 @@ class Transform:
                 f"{self.name} wants {name} in [{least:g}, {most:g}]. Received: {value!r}"
             )
 
+    def want_flag(self, name: str) -> None:
+        """Refuses what is neither True nor False; a word would be taken for True.
+
+        Raises:
+            KfkdError: as `want`.
+        """
+        if not isinstance(value := getattr(self, name), bool):
+            raise KfkdError(f"{self.name} wants {name} True or False. Received: {value!r}")
+
     def want_range(self, low: str, high: str, least: float, most: float) -> None:
         """Refuses two numbers that are not a range inside [least, most].
 

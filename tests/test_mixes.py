@@ -221,6 +221,11 @@ def test_any_text_is_a_mix_or_refused_in_a_sentence(text):
         ("frame(border='edge'), frame(fill=3)", "one frame"),
         ("rotat(3)", "did you mean rotate"),
         ("strongg", "did you mean strong"),
+        ("flip, rotate(20) | frame(border='edge')", "a frame is the whole mix's"),
+        ("original(3)", "original takes no numbers"),
+        ("original(p=0.5)", "original takes no numbers"),
+        ("flip(swap='no')", "flip wants swap True or False"),
+        ("rotate(5, alternate=3)", "rotate wants alternate True or False"),
     ],
 )
 def test_what_is_no_mix_is_refused(text, says):
