@@ -33,7 +33,8 @@ def fused_norms(model: Model) -> Iterator[None]:
     Args:
         model: the steps that it has compiled before must not be used inside the block.
     """
-    layers = [layer for layer in inner_layers(model) if _plain(layer)] if _on_a_processor() else []
+    every = dict.fromkeys(inner_layers(model)) if _on_a_processor() else ()  # shared ones once
+    layers = [layer for layer in every if _plain(layer)]
     for layer in layers:
         layer.call = _fused(layer, layer.call)
     try:

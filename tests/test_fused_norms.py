@@ -127,6 +127,15 @@ def test_layers_inside_models_are_found_and_left_as_they_were(calls):
     assert calls == ["norm"]
 
 
+def test_a_layer_that_two_models_share_is_taken_once(calls):
+    norm, image = layers.BatchNormalization(name="norm"), keras.Input((4, 4, 4))
+    first, second = (keras.Model(image, norm(image), name=name) for name in ("first", "second"))
+    model = keras.Model(image, second(first(image)))
+    with fused_norms.fused_norms(model):
+        model(np.ones((2, 4, 4, 4), np.float32), training=True)
+    assert calls == ["norm", "norm"] and "call" not in vars(norm)
+
+
 def test_with_a_gpu_nothing_changes(calls, monkeypatch):
     monkeypatch.setattr(fused_norms, "_on_a_processor", lambda: False)
     model = net()
