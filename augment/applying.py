@@ -43,10 +43,9 @@ class Augment:
             uint8 images and float32 keypoints; NaN stays NaN.
 
         Raises:
-            KfkdError: when the shape is not known.
+            KfkdError: when they are something else, or their shape is not known.
         """
-        if None in images.shape:
-            raise KfkdError(f"a mix wants images of known shape. Received: {images.shape}")
+        self._check(images, keypoints)
         n = images.shape[0]
         draws = Draws(seed, keras.ops.arange(n, dtype="int32") if numbers is None else numbers)
         turns = turns_of(self.mix, draws, n)
@@ -58,6 +57,21 @@ class Augment:
         if keras.backend.standardize_dtype(images.dtype) != "uint8":
             images = keras.ops.cast(keras.ops.round(keras.ops.clip(images, 0, 255)), "uint8")
         return images, keypoints
+
+    def _check(self, images: Any, keypoints: Any) -> None:
+        shape = tuple(getattr(images, "shape", ()))
+        if len(shape) != 4 or None in shape:
+            told = shape or type(images).__name__
+            raise KfkdError(f"a mix wants images of known shape (n, h, w, c). Received: {told}")
+        kind = keras.backend.standardize_dtype(images.dtype)
+        if kind != "uint8":
+            raise KfkdError(f"a mix wants uint8 images, values 0 to 255. Received: {kind}")
+        points, wanted = tuple(getattr(keypoints, "shape", ())), (shape[0], len(self.mirror), 2)
+        if len(points) != 3 or any(p not in (None, w) for p, w in zip(points, wanted, strict=True)):
+            raise KfkdError(
+                f"a mix bound to {len(self.mirror)} keypoints wants keypoints {wanted} for these "
+                f"images. Received: {points or type(keypoints).__name__}"
+            )
 
     def _moved(
         self, images: Any, keypoints: Any, draws: Draws, turns: list[Turn]

@@ -33,7 +33,7 @@ def copied(faces: FaceSet, what: str | Mix, *, times: int = 1, seed: int = 0) ->
         `times` × branches × len(faces) faces: all of the first branch, all of the second, ….
 
     Raises:
-        KfkdError: when the images are lazy ones.
+        KfkdError: when the images are lazy ones, or times is no number of times.
 
     Example:
         >>> from kfkd.pipelines.synthetic import synthetic_faces
@@ -45,6 +45,8 @@ def copied(faces: FaceSet, what: str | Mix, *, times: int = 1, seed: int = 0) ->
             f"copies want images in memory, these {len(faces)} are left in their files: augment "
             "them on the fly instead (copies=False)"
         )
+    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
+        raise KfkdError(f"copies want a whole number of times, 1 at least. Received: {times!r}")
     chosen = mix(what)
     parts = [
         _pass(faces, Mix([branch], chosen.frame), seed, step * len(chosen.branches) + number)

@@ -7,6 +7,7 @@ move exactly, and a grid of displacements is one matrix product.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi
 from typing import Any
@@ -20,6 +21,8 @@ from kfkd.lazy import keras
 
 _WAVES = 6
 _STEPS = 16
+_STEEPEST = 0.04
+"""Of amount / wave: where waves are steeper, the image may fold over itself."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,9 @@ class Elastic(Transform):
         super().__post_init__()
         self.want("amount", 0, 0.2)
         self.want("wave", 0.05, 10)
-        if self.amount > 0.04 * self.wave:
+        if self.amount > _STEEPEST * self.wave:
             raise KfkdError(
-                f"elastic wants amount <= {0.04 * self.wave:g} for wave={self.wave:g}, or the "
+                f"elastic wants amount <= {_STEEPEST * self.wave:g} for wave={self.wave:g}, or the "
                 f"image folds over itself. Received: {self.amount!r}"
             )
 
@@ -66,6 +69,24 @@ class Elastic(Transform):
             number * keras.ops.sin(direction),
             height * keras.ops.cos(phase),
             height * keras.ops.sin(phase),
+        )
+
+
+def check_folds(transforms: Sequence[Elastic]) -> None:
+    """Refuses elastic transforms that one image may get together and that would fold it.
+
+    Args:
+        transforms: those of one branch of a mix; their waves add up.
+
+    Raises:
+        KfkdError: saying how steep they are together.
+    """
+    steep = sum(t.amount / t.wave for t in transforms)
+    if steep > _STEEPEST * (1 + 1e-9):
+        told = ", ".join(map(str, transforms))
+        raise KfkdError(
+            f"elastic transforms of one branch want amount / wave <= {_STEEPEST:g} in sum, or the "
+            f"image folds over itself. Received: {steep:.3g} from {told:.300}"
         )
 
 

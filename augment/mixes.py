@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kfkd.augment.mixing import Mix
 from kfkd.augment.notation import mix_from
-from kfkd.errors import UnknownName
+from kfkd.errors import KfkdError, UnknownName
 
 _TURNED = "rotate({}, alternate=True)"
 
@@ -74,7 +74,8 @@ def mix(what: str | Mix) -> Mix:
     """A mix by name, or from its text.
 
     Args:
-        what: a name in `MIXES`, a text such as "flip(p=0.5), rotate(15)", or a mix.
+        what: a name in `MIXES`, a text such as "flip(p=0.5), rotate(15)", in which names may
+            stand too ("standard, jpeg(20, 80)", "light | strong"), or a mix.
 
     Raises:
         UnknownName: when there is no such mix or transform.
@@ -86,6 +87,8 @@ def mix(what: str | Mix) -> Mix:
     """
     if isinstance(what, Mix):
         return what
+    if not isinstance(what, str):
+        raise KfkdError(f"a mix is a name, a text or a kfkd.augment.Mix. Received: {what!r:.80}")
     if what in MIXES:
         return replace(mix_from(MIXES[what]), name=what)
     if what.isidentifier() and what not in ("original",):
@@ -93,4 +96,4 @@ def mix(what: str | Mix) -> Mix:
 
         if what not in KINDS:
             raise UnknownName("mix", what, list(MIXES))
-    return mix_from(what)
+    return mix_from(what, named=MIXES)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kfkd.augment.elastic import Elastic
+from kfkd.augment.elastic import Elastic, check_folds
 from kfkd.augment.transforms import Geometric, Photometric, Transform
 from kfkd.augment.warp import BORDERS
 from kfkd.errors import KfkdError, UnknownName
@@ -64,7 +64,8 @@ class Mix:
         name: how messages call it; "" = by its text.
 
     Raises:
-        KfkdError: when it holds something else than transforms.
+        KfkdError: when it holds something else than transforms, or elastic ones that together
+            fold the image over itself.
 
     Example:
         >>> from kfkd.augment import Blur, Flip, Mix, Rotate
@@ -85,6 +86,8 @@ class Mix:
                 raise KfkdError(f"a mix wants transforms. Received: {transform!r}")
         if not branches:
             raise KfkdError("a mix wants at least one branch, () for images as they are")
+        for branch in branches:
+            check_folds([t for t in branch if isinstance(t, Elastic)])
 
     def __str__(self) -> str:
         parts = [", ".join(map(str, branch)) or "original" for branch in self.branches]

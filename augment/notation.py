@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import product
+from math import prod
 from typing import Any
 
 from kfkd.augment.detail import Blur, Jpeg, MotionBlur, Noise, Sharpen
@@ -40,18 +43,21 @@ KINDS: dict[str, type[Transform]] = {
 """Transforms by the name that a mix calls them."""
 
 _LONGEST = 10_000
+_MOST = 256
 
 
-def mix_from(text: str, name: str = "") -> Mix:
+def mix_from(text: str, name: str = "", named: Mapping[str, str] | None = None) -> Mix:
     """A mix from its text.
 
     Args:
         text: transforms with their arguments, separated by commas; alternatives separated by `|`;
             `original` for images as they are; `frame(…)` anywhere, once.
         name: how messages call the mix.
+        named: texts of mixes whose names may stand for them; their frames count where the text has
+            none of its own.
 
     Returns:
-        The mix; `str()` of it gives the text again.
+        The mix; `str()` of it gives the text again, names written out.
 
     Raises:
         UnknownName: when there is no such transform.
@@ -63,19 +69,37 @@ def mix_from(text: str, name: str = "") -> Mix:
     """
     if not isinstance(text, str) or len(text) > _LONGEST:
         raise KfkdError(f"a mix wants a text of {_LONGEST:,} characters at most. {text!r:.80}…")
-    branches, frames, parts = [], [], text.split("|")
+    branches: list[list[Transform]] = []
+    frames: list[Frame] = []
+    inner: list[Frame] = []
+    parts = text.split("|")
     for part in parts:
-        items = [_item(node, text) for node in _calls(part, text)]
+        items = [_item(node, text, named or {}) for node in _calls(part, text)]
         if len(parts) > 1 and all(isinstance(item, Frame) for item in items):
             raise KfkdError(
                 "a frame is the whole mix's: put it behind a transform, alone it would be a part "
                 f"that changes nothing. Received: {part.strip()!r}"
             )
         frames += [item for item in items if isinstance(item, Frame)]
-        branches.append([item for item in items if isinstance(item, Transform)])
-    if len(frames) > 1:
+        mixes = [item for item in items if isinstance(item, Mix)]
+        inner += [mix.frame for mix in mixes if mix.frame != Frame()]
+        branches += _joined([mix.branches for mix in mixes], text)
+    return Mix(branches, _frame(frames, inner, text), name)
+
+
+def _joined(parts: list[Sequence[Sequence[Transform]]], text: str) -> list[list[Transform]]:
+    """The branches of mixes one behind the other: each of the first with each of the next."""
+    if prod(map(len, parts)) > _MOST:
+        raise KfkdError(f"a mix wants {_MOST} branches at most. Received: more in {text!r:.200}")
+    return [[transform for branch in way for transform in branch] for way in product(*parts)]
+
+
+def _frame(own: list[Frame], inner: list[Frame], text: str) -> Frame:
+    if len(own) > 1:
         raise KfkdError(f"a mix wants one frame at most. Received: {text!r}")
-    return Mix(branches, frames[0] if frames else Frame(), name)
+    if not own and any(frame != inner[0] for frame in inner):
+        raise KfkdError(f"several frames: the text wants one of its own. Received: {text!r:.500}")
+    return (own or inner or [Frame()])[0]
 
 
 def _calls(part: str, text: str) -> list[ast.expr]:
@@ -87,7 +111,10 @@ def _calls(part: str, text: str) -> list[ast.expr]:
     return tree.elts if isinstance(tree, ast.Tuple) else [tree]
 
 
-def _item(node: ast.expr, text: str) -> Transform | Frame | None:
+def _item(node: ast.expr, text: str, named: Mapping[str, str]) -> Mix | Frame:
+    """A frame, or a transform or a named mix as a mix."""
+    if isinstance(node, ast.Name) and node.id in named:
+        return mix_from(named[node.id])
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     if not isinstance(call.func, ast.Name) or any(k.arg is None for k in call.keywords):
         raise _unreadable(_shown(node), text)
@@ -95,22 +122,26 @@ def _item(node: ast.expr, text: str) -> Transform | Frame | None:
     if name == "original":
         if call.args or call.keywords:
             raise KfkdError(f"original takes no numbers. Received: {_shown(node)}")
-        return None
+        return Mix([[]])
     if name not in KINDS and name != "frame":
-        raise UnknownName("transform", name, [*KINDS, "frame", "original"])
-    kind: Any = Frame if name == "frame" else KINDS[name]
+        raise UnknownName("transform", name, [*KINDS, "frame", "original", *named])
+    made = _made(Frame if name == "frame" else KINDS[name], name, call, text)
+    return made if isinstance(made, Frame) else Mix([[made]])
+
+
+def _made(kind: Any, name: str, call: ast.Call, text: str) -> Any:
     try:
         positional = [ast.literal_eval(value) for value in call.args]
         named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise _unreadable(_shown(node), text) from error
+        raise _unreadable(_shown(call), text) from error
     try:
         return kind(*positional, **named)
     except KfkdError:
         raise
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         known = ", ".join(f.name for f in sorted(fields(kind), key=lambda f: f.kw_only is True))
-        raise KfkdError(f"{name} takes the arguments {known}. Received: {_shown(node)}") from error
+        raise KfkdError(f"{name} takes the arguments {known}. Received: {_shown(call)}") from error
 
 
 def _shown(node: ast.expr) -> str:

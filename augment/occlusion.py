@@ -12,6 +12,9 @@ from kfkd.augment.transforms import Photometric, per_image
 from kfkd.errors import KfkdError
 from kfkd.lazy import keras
 
+_MOST = 12
+"""Rectangles an image: each takes five draws, and a transform has 64 of its own."""
+
 
 @dataclass(frozen=True)
 class CutOut(Photometric):
@@ -23,7 +26,7 @@ class CutOut(Photometric):
     Args:
         low: smallest side, as a share of the width or of the height; both sides are drawn.
         high: largest side.
-        patches: rectangles an image.
+        patches: rectangles an image, 12 at most.
         p: share of the images.
     """
 
@@ -34,7 +37,7 @@ class CutOut(Photometric):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.want_range("low", "high", 0, 1)
-        self.want("patches", 1, 64)
+        self.want("patches", 1, _MOST)
         if not isinstance(self.patches, int):
             raise KfkdError(
                 f"{self.name} wants a whole number of patches. Received: {self.patches!r}"

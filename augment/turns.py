@@ -54,6 +54,8 @@ def _turn(transform: Transform, member: Any, most: int, draws: Draws) -> Turn:
     # Members come first in this order, others after all of them.
     order = draws.uniform() + ops.where(member, 0.0, 2.0)
     places = ranks(order)
-    wanted = transform.p * ops.sum(ops.cast(member, "float32"))
+    most = ceil(transform.p * most)
+    # Rounded up a share may come out above `most`; an image beyond would lose its pixels' move.
+    wanted = ops.minimum(transform.p * ops.sum(ops.cast(member, "float32")), float(most))
     on = ops.logical_and(member, places + draws.one() < wanted)
-    return Turn(transform, on, ceil(transform.p * most))
+    return Turn(transform, on, most)

@@ -139,6 +139,8 @@ def augment(options: Namespace) -> None:
     if options.mix is None:
         from kfkd.augmenting import listed
 
+        if options.data is not None:
+            raise KfkdError("kfkd augment --data wants a mix to draw, such as kfkd augment strong")
         _print(dict(MIXES), options.json, listed(MIXES))
         return
     chosen = mix(options.mix)

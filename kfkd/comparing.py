@@ -30,6 +30,7 @@ from kfkd.training import train
 FILES = ("table.md", "results.json", "comparison.png")
 """What a comparison's folder holds besides its runs."""
 
+_RECIPE = ("epochs", "batch_size", "learning_rate", "loss", "restore_best")
 _OWN = ("name", "augment", "copies", "seed", "callbacks")
 
 
@@ -51,7 +52,8 @@ def compare(
 
     All trainings share one split, the held-out images are never augmented, and mixes are drawn
     anew in every epoch, so that none wins by more steps. Each mix is compared with the first one
-    by Dunnett's test over the seeds. By default it is the Kaggle study's comparison, done right.
+    by Dunnett's test; every seed gives all mixes the same first weights, so seeds are its blocks.
+    By default it is the Kaggle study's comparison, done right.
 
     A stopped comparison goes on when it is called again; more seeds or mixes may be asked for
     then. `out` comes to hold table.md, results.json, comparison.png and a run folder MIX/seed-N
@@ -191,7 +193,7 @@ def _facts(plan: Plan, faces: FaceSet, command: str) -> dict[str, Any]:
         "validation": len(held_out),
         "split_seed": plan.split_seed,
         "subsets": [subsets] if isinstance(subsets, str) else list(subsets),
-        **{key: getattr(recipe, key) for key in ("epochs", "batch_size", "learning_rate", "loss")},
+        **{key: getattr(recipe, key) for key in _RECIPE},
         "precision": plan.settings["precision"],
         "mixes": list(plan.mixes),
         "seeds": list(plan.seeds),

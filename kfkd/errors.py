@@ -32,7 +32,7 @@ class DataError(KfkdError):
         if row is not None:
             place.append(f"row {row}")
         if column is not None:
-            place.append(f"column {column}")
+            place.append(f"column {column:.80}")  # out of a file it may be anything
         super().__init__(f"{', '.join(place)}: {message}" if place else message)
 
 

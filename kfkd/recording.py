@@ -14,6 +14,7 @@ from kfkd.learning.settings import published_recipe, shown_runs, whole_recipe
 from kfkd.pipelines.photo_sources import KINDS
 from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
+from kfkd.run_records import Facts
 from kfkd.runs import Run, finished_run
 from kfkd.searches.spaces import builder_options
 from kfkd.storage.files import read_json, write_json, write_text
@@ -34,7 +35,7 @@ def training_command(run: Run) -> str:
         RunError: when the run has a setting that `kfkd train` has no flag for.
     """
     settings = run.record["settings"]
-    recipe, options = whole_recipe(settings["recipe"]), dict(settings["options"])
+    recipe, options = Facts(whole_recipe(settings["recipe"])), dict(settings["options"])
     published = published_recipe(entry(run.name))
     other = [k for k, value in published.items() if recipe.get(k, value) != value]
     told = {key: recipe[key] for key in _ALWAYS}

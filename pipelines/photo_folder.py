@@ -64,7 +64,7 @@ def read_photo_folder(path: str | Path, part: str = "train", quiet: bool = False
         else:
             rows.append(_row(fields, layout, file, row))
     assert layout is not None  # csv_rows refuses a file without
-    notes = [f"{', '.join(layout.ignored)}: no keypoint, left out"] if layout.ignored else []
+    notes = [f"{', '.join(layout.ignored):.500}: no keypoint, left out"] if layout.ignored else []
     return photo_set(
         rows,
         layout.skeleton,
@@ -138,9 +138,9 @@ def _skeleton(columns: Sequence[str], file: Path) -> Skeleton:
     for place, column in enumerate(columns):
         other = column[:-1] + ("y" if column[-1] == "x" else "x")
         if other not in columns:
-            raise DataError(f"the header lacks {other}", file=file, column=column)
+            raise DataError(f"the header lacks {other:.80}", file=file, column=column)
         if column[-1] == "y" and other not in columns[:place]:
-            message = f"it stands before {other}, wanted x first"
+            message = f"it stands before {other:.80}, wanted x first"
             raise DataError(message, file=file, column=column)
     points = [column[:-2] for column in columns if column[-1] == "x"]
     known = (s for s in SKELETONS.values() if sorted(s.points) == sorted(points))

@@ -120,6 +120,7 @@ def test_the_command_draws(capsys, tmp_path):
         (("augment", "flip(7"), "a mix reads like"),
         (("augment", "light", "--faces", "0", "--data", "synthetic"), "faces wants a whole number"),
         (("augment", "light", "--data", "nowhere"), "nowhere"),
+        (("augment", "--data", "synthetic"), "wants a mix to draw"),
         (("bench", "augment", "--mixes", "stronk"), "did you mean strong"),
         (("bench", "augment", "--mixes", "flip, frame(size=(9, 9))"), "keeps the images' size"),
         (("bench", "augment", "--rounds", "0"), "rounds and steps want to be 1 at least"),

@@ -6,6 +6,7 @@ from shutil import copy, copytree
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 import kfkd
 from kfkd.augment import Blur, Flip, Mix
@@ -62,10 +63,11 @@ def made_up():
         **{"precision": "float32", "seeds": [0, 1, 2], "planned": 12},
         "command": "kfkd compare --seeds 3",
     }
+    chance = np.random.default_rng(1).normal(0, 0.015, (3, 4))
     rows = [
-        row(mix, seed, dense=3 + shift + noise, sparse=2.5 + shift - noise)
-        for seed, noise in enumerate((0.02, -0.01, 0.03))
-        for mix, shift in shifts.items()
+        row(mix, seed, dense=3 + shift + luck + noise, sparse=2.5 + shift - luck - noise)
+        for seed, luck in enumerate((0.02, -0.01, 0.03))
+        for (mix, shift), noise in zip(shifts.items(), chance[seed], strict=True)
     ]
     return compared(facts, rows, mixes_published())
 
@@ -182,27 +184,52 @@ def test_a_clear_difference_is_significant_and_none_is_not(made_up):
             "not told apart": ["blur(1) | original"],
         }
     text = made_up.table()
-    assert "−0.500, p < 0.001, **significantly better**" in text
-    assert "+0.500, p < 0.001, **significantly worse**" in text
+    assert "p < 0.001, **significantly better**" in text
+    assert "**significantly worse**" in text
     assert "not significant" in text
     assert "- dense: significantly better: `study_flip`; significantly worse: `study_rot" in text
 
 
+def against(scores):
+    return against_control({name: dict(enumerate(values)) for name, values in scores.items()})
+
+
 def test_significance_wants_two_seeds_and_some_spread():
-    assert against_control({"a": [1.0], "b": [9.0]})["b"] == {
+    assert against({"a": [1.0], "b": [9.0]})["b"] == {
         **{"seeds": 1, "mean": 9.0, "std": None, "difference": 8.0, "p": None}
     }
-    assert against_control({"a": [1.0, 1.0], "b": [2.0, 2.0]})["b"]["p"] is None
-    uneven = against_control({"a": [1.0, 1.1], "b": [5.0, 5.1, 5.2], "c": [3.0]})
+    assert against({"a": [1.0, 1.0], "b": [2.0, 2.0]})["b"]["p"] is None
+    assert against({"a": [1.0, 1.1], "b": [0.0, 0.0]})["b"]["p"] is None
+    uneven = against({"a": [1.0, 1.1], "b": [5.0, 5.1, 5.2], "c": [3.0]})
     assert uneven["b"]["p"] < 0.05
     assert uneven["c"]["p"] is None
+    apart = against_control({"a": {0: 1.0, 1: 1.1}, "b": {2: 5.0, 3: 5.2}})
+    assert apart["b"]["p"] is None, "no seed in common"
+
+
+def test_two_groups_are_a_paired_t_test():
+    found = against({"a": [1.0, 2.0, 4.0, 3.1], "b": [0.8, 1.7, 3.3, 3.0]})["b"]["p"]
+    wanted = ttest_rel(np.log([1.0, 2.0, 4.0, 3.1]), np.log([0.8, 1.7, 3.3, 3.0])).pvalue
+    assert found == pytest.approx(wanted, abs=1e-5)
+
+
+def test_what_a_seed_does_to_all_mixes_is_no_spread():
+    """Three seeds of very different luck, and a mix that is a tenth better under each."""
+    rng = np.random.default_rng(0)
+    luck = np.array([2.0, 3.0, 4.0])
+    groups = {str(i): [*(luck * rng.normal(1, 0.02, 3))] for i in range(5)}
+    groups["better"] = [*(0.9 * luck * rng.normal(1, 0.02, 3))]
+    found = against(groups)
+    assert found["better"]["p"] < 0.05
+    assert min(found[str(i)]["p"] for i in range(1, 5)) > 0.05
+    assert [against(groups)[name]["p"] for name in groups] == [r["p"] for r in found.values()]
 
 
 def test_many_mixes_of_pure_noise_are_rarely_called_different():
     """What eleven separate t tests would do in 2 of 5 comparisons."""
     rng = np.random.default_rng(0)
-    noise = rng.normal(3, 0.1, (10, 11, 3))
-    found = [against_control({str(i): group for i, group in enumerate(one)}) for one in noise]
+    noise = rng.normal(3, 0.1, (10, 11, 3)) * rng.normal(1, 0.1, (10, 1, 3))
+    found = [against({str(i): group for i, group in enumerate(one)}) for one in noise]
     assert sum(any((r["p"] or 1) < 0.05 for r in one.values()) for one in found) <= 1
 
 

@@ -12,9 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfkd import augment
-from kfkd.augment import MIXES, Blur, Brightness, Flip, Frame, Mix, Noise, Rotate, copied, mix
+from kfkd.augment import (
+    MIXES,
+    Blur,
+    Brightness,
+    Flip,
+    Frame,
+    Jpeg,
+    Mix,
+    Noise,
+    Rotate,
+    copied,
+    mix,
+)
+from kfkd.augment.draws import Draws
 from kfkd.augment.mixes import MISTAKES, OURS, STUDY
 from kfkd.augment.notation import KINDS
+from kfkd.augment.turns import turns_of
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.skeletons import KAGGLE_15
@@ -226,11 +240,68 @@ def test_any_text_is_a_mix_or_refused_in_a_sentence(text):
         ("original(p=0.5)", "original takes no numbers"),
         ("flip(swap='no')", "flip wants swap True or False"),
         ("rotate(5, alternate=3)", "rotate wants alternate True or False"),
+        ("elastic(0.01), elastic(0.015)", r"amount / wave <= 0.04 in sum.*Received: 0.05"),
+        ("standard, flp", "did you mean flip"),
+        ("standardd, flip", "did you mean standard"),
+        ("standard(2), flip", "no transform is called 'standard'"),
+        (", ".join(["study_4x"] * 5), "256 branches at most"),
+        ("rotate(20), frame(fill=9) | standard, frame(border='edge')", "one frame at most"),
+        (None, "a mix is a name, a text or"),
+        (3, "a mix is a name, a text or"),
     ],
 )
 def test_what_is_no_mix_is_refused(text, says):
     with pytest.raises(KfkdError, match=says):
         mix(text)
+
+
+def test_names_may_stand_in_a_text():
+    standard, strong = mix("standard"), mix("strong")
+    more = mix("standard, jpeg(20, 80)")
+    assert more.branches == ((*standard.branches[0], Jpeg(20, 80)),)
+    assert more.frame == standard.frame
+    assert mix("none | standard | strong").branches == ((), *standard.branches, *strong.branches)
+    assert mix("study_4x, flip(p=0.5)").branches == tuple(
+        (*branch, Flip(p=0.5)) for branch in mix("study_4x").branches
+    )
+    assert len(mix("study_4x, study_flip").branches) == 8
+    assert mix("standard, frame(border='reflect')").frame == Frame("reflect")
+    assert mix(str(more)) == more
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda i, k: (i.astype(np.float32), k), "uint8 images.*Received: float32"),
+        (lambda i, k: (i[0], k), "known shape.*Received"),
+        (lambda i, k: (i.tolist(), k), "known shape.*Received: list"),
+        (lambda i, k: (i, k[:, :4]), "15 keypoints.*Received"),
+        (lambda i, k: (i, k[:1]), "15 keypoints.*Received"),
+        (lambda i, k: (i, k.reshape(len(k), -1)), "15 keypoints.*Received"),
+        (lambda i, k: (i, None), "15 keypoints.*Received: NoneType"),
+    ],
+)
+def test_other_images_and_keypoints_are_refused(faces, change, says):
+    with pytest.raises(KfkdError, match=says):
+        mix("light").bind(KAGGLE_15)(*change(faces.images, faces.keypoints), np.zeros(2, np.int32))
+
+
+@pytest.mark.parametrize("times", [0, -1, 1.5, True, None])
+def test_copies_want_a_number_of_times(faces, times):
+    with pytest.raises(KfkdError, match="times, 1 at least"):
+        copied(faces, "study_4x", times=times)
+
+
+def test_no_image_is_on_beyond_those_that_are_worked_on():
+    """0.3 of ten is 3.0000001 in float32: an image more would have its keypoints moved alone."""
+
+    class Edge(Draws):
+        def one(self):
+            return np.float32(0)
+
+    for n in range(1, 60):
+        turns = turns_of(mix("flip(p=0.3)"), Edge(np.zeros(2, np.int32), np.arange(n)), n)
+        assert int(np.sum(np.asarray(turns[0].on))) <= turns[0].most
 
 
 def test_unknown_names_are_told_apart_from_broken_text():

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kfkd.comparisons.blocks import dunnett_in_blocks
+
 METRICS = ("dense", "sparse", "kaggle_rmse")
 """The scores that are compared, RMSEs in pixels."""
 
@@ -98,7 +100,10 @@ def compared(
     metrics = [m for m in METRICS if all(run["rmse"].get(m) is not None for run in runs)]
     results: dict[str, dict[str, Any]] = {mix: {} for mix in mixes}
     for metric in metrics:
-        scores = {mix: [run["rmse"][metric] for run in runs if run["mix"] == mix] for mix in mixes}
+        scores = {
+            mix: {run["seed"]: run["rmse"][metric] for run in runs if run["mix"] == mix}
+            for mix in mixes
+        }
         for mix, found in against_control(scores).items():
             results[mix][metric] = found
     mean_face = runs[0]["mean_face"]
@@ -111,7 +116,7 @@ def compared(
     )
 
 
-def against_control(scores: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+def against_control(scores: Mapping[str, Mapping[int, float]]) -> dict[str, dict[str, Any]]:
     """Mean and spread of each group, and whether it differs from the first, the control.
 
     Args:
@@ -119,38 +124,25 @@ def against_control(scores: Mapping[str, Sequence[float]]) -> dict[str, dict[str
 
     Returns:
         For each group: seeds, mean, std (of a sample; None of one), difference to the control's
-        mean, and p of Dunnett's test (many against one, pooled variance), None where untested.
+        mean, and p of Dunnett's test with seeds as blocks (see `dunnett_in_blocks`), None where
+        untested.
 
     Example:
-        >>> found = against_control({"none": [3.0, 3.1, 3.2], "blur": [2.0, 2.1, 2.2]})
-        >>> found["blur"]["p"] < 0.001
+        >>> scores = {"none": [3.0, 3.1, 3.3], "blur": [2.0, 2.1, 2.2]}
+        >>> found = against_control({mix: dict(enumerate(s)) for mix, s in scores.items()})
+        >>> found["blur"]["p"] < 0.01
         True
     """
     control = next(iter(scores))
-    p, base = _dunnett(scores), np.mean(scores[control])
+    values = {name: [*by_seed.values()] for name, by_seed in scores.items()}
+    p, base = dunnett_in_blocks(scores), np.mean(values[control])
     return {
         name: {
-            "seeds": len(values),
-            "mean": round(float(np.mean(values)), 5),
-            "std": round(float(np.std(values, ddof=1)), 5) if len(values) > 1 else None,
-            "difference": None if name == control else round(float(np.mean(values) - base), 5),
+            "seeds": len(found),
+            "mean": round(float(np.mean(found)), 5),
+            "std": round(float(np.std(found, ddof=1)), 5) if len(found) > 1 else None,
+            "difference": None if name == control else round(float(np.mean(found) - base), 5),
             "p": p.get(name),
         }
-        for name, values in scores.items()
-    }
-
-
-def _dunnett(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """p by group; groups of one seed are left out, and nothing is said where nothing varies."""
-    groups = {name: np.asarray(v, float) for name, v in scores.items() if len(v) > 1}
-    if next(iter(scores)) not in groups or len(groups) < 2 or not any(map(np.ptp, groups.values())):
-        return {}
-    from scipy.stats import dunnett
-
-    control, *others = groups.values()
-    # p is integrated at random; seeded, the same scores give the same p.
-    found = dunnett(*others, control=control, rng=0).pvalue
-    return {
-        name: round(float(np.clip(p, 0, 1)), 5)
-        for name, p in zip(list(groups)[1:], found, strict=True)
+        for name, found in values.items()
     }

@@ -18,25 +18,36 @@ def as_markdown(found: Comparison) -> str:
     Args:
         found: with at least one training.
     """
-    parts = [_heading(found.facts, len(found.runs)), _scores(found), _words(found)]
+    parts = [_heading(found), _scores(found), _words(found)]
     if found.published:
         parts.append(_notes(found))
     return "\n\n".join(parts) + "\n"
 
 
-def _heading(facts: Mapping[str, Any], finished: int) -> str:
+def _heading(found: Comparison) -> str:
+    facts, finished = found.facts, len(found.runs)
     lines = [
         f"`{facts['model']}` on {facts['rows']:,} rows ({facts['data']}): {facts['train']:,} to "
         f"learn from, {facts['validation']:,} held out by split seed {facts['split_seed']}, the "
         f"same for every training and never augmented. Epochs at most {facts['epochs']}, batch "
         f"{facts['batch_size']}, learning rate {facts['learning_rate']:g}, {facts['precision']}, "
-        f"seeds {', '.join(map(str, facts['seeds']))}. Mixes are drawn anew in every epoch: every "
-        f"training sees the same number of images. {'; '.join(facts['machines'])}.",
+        f"seeds {', '.join(map(str, facts['seeds']))}. Mixes are drawn anew in every epoch. "
+        f"{_ends(found)} {'; '.join(facts['machines'])}.",
         f"Repeat: `{facts['command']}`",
     ]
     if finished < facts["planned"]:
         lines.insert(0, f"**Unfinished: {finished} of {facts['planned']} trainings so far.**")
     return "\n\n".join(lines)
+
+
+def _ends(found: Comparison) -> str:
+    """How many trainings stopped early, and which epoch of each is scored."""
+    most = found.facts["epochs"]
+    early = [run for run in found.runs if any(n < most for n in run["epochs"].values())]
+    ends = f"{len(early)} of {len(found.runs)} trainings stopped before" if early else "All reach"
+    last = found.facts.get("restore_best") is False
+    epoch = "as it ends" if last else "at its best epoch on the held-out images"
+    return f"{ends} the last epoch; each is scored {epoch}."
 
 
 def _scores(found: Comparison) -> str:
@@ -92,8 +103,8 @@ def _words(found: Comparison) -> str:
             lines.append(f"- {metric}: {'; '.join(parts)}")
     if not lines:
         return "Nothing was tested for significance: that wants two seeds of each mix."
-    title = f"Against `{found.control}`, by Dunnett's test over the seeds (p < {ALPHA}):"
-    return "\n".join([title, "", *lines])
+    test = f"by Dunnett's test of log RMSE with seeds as blocks (p < {ALPHA})"
+    return "\n".join([f"Against `{found.control}`, {test}:", "", *lines])
 
 
 def _notes(found: Comparison) -> str:
