@@ -174,7 +174,7 @@ def _row(run: Run, mix: str, out: Path) -> dict[str, Any]:
         "mean_face": {metric: run.metrics["mean_face"].get(metric) for metric in METRICS},
         "epochs": {subset: part["epochs"] for subset, part in parts.items()},
         "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
-        "machine": f"{machine['cpu']}, {machine['cores']} cores",
+        "machine": f"{machine['cpu']}, {machine['cores']} core{'s' * (machine['cores'] != 1)}",
     }
 
 
