@@ -556,8 +556,8 @@ def _calm_tensorflow() -> None:
     They go to the process's stderr before any of its log settings count, so stderr is set aside
     for the import; whoever sets TF_CPP_MIN_LOG_LEVEL gets to see them.
     """
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    _check_backend(backend)
+    backend, told = _asked_backend()
+    _check_backend(backend, told)
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or backend != "tensorflow":
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -572,7 +572,19 @@ def _calm_tensorflow() -> None:
         os.close(nowhere)
 
 
-def _check_backend(backend: str) -> None:
+def _asked_backend() -> tuple[str, str]:
+    """The backend that the environment or else Keras' own settings name, and who names it."""
+    if backend := os.environ.get("KERAS_BACKEND"):
+        return backend, f"KERAS_BACKEND={backend:.80}"
+    file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+    try:
+        backend = str(json.loads(file.read_text())["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow", "none"
+    return backend, f"backend {backend:.80} in {file}"
+
+
+def _check_backend(backend: str, told: str) -> None:
     """Refuses a backend that is not there, where Keras would end in a traceback.
 
     Raises:
@@ -583,4 +595,4 @@ def _check_backend(backend: str) -> None:
     there = [name for name in _BACKENDS if find_spec(name)]
     way = f"set KERAS_BACKEND={there[0]}" if there else "pip install tensorflow"
     why = "is not installed" if backend in _BACKENDS else "is no backend of kfkd"
-    raise KfkdError(f"{way}. Received: KERAS_BACKEND={backend}, which {why}")
+    raise KfkdError(f"{way}. Received: {told}, which {why}")

@@ -136,19 +136,24 @@ def training_batches(
     finish = batch_maker(faces, subset, codec or Coordinates(), augment)
     ahead = tf.data.AUTOTUNE if in_memory else AHEAD
     with tf.device("/cpu:0"):
-        few = (epochs - first_epoch) * len(faces) <= _LISTED
-        drawn = listed_rows if in_memory and few else ordered_rows
+        drawn = drawn_rows if in_memory else ordered_rows
         rows = drawn(order, steps, seed, first_epoch, epochs)
         batches = rows.map(finish, num_parallel_calls=ahead).prefetch(ahead)
         return batches.with_options(_own_threads())
 
 
-def listed_rows(
+def drawn_rows(
     order: Callable[[int], np.ndarray], steps: int, seed: int, first_epoch: int, epochs: int
 ) -> tf.data.Dataset:
-    """What `kfkd.pipelines.lazy_batches.ordered_rows` gives, all epochs listed beforehand."""
+    """What `kfkd.pipelines.lazy_batches.ordered_rows` gives, all epochs listed beforehand where
+    that takes little memory.
+    """
     import tensorflow as tf
 
+    if (epochs - first_epoch) * order(first_epoch).size > _LISTED:
+        from kfkd.pipelines.lazy_batches import ordered_rows
+
+        return ordered_rows(order, steps, seed, first_epoch, epochs)
     numbers = np.arange(first_epoch * steps, epochs * steps, dtype=np.int32)
     seeds = np.stack([np.full_like(numbers, seed), numbers], axis=1)
     orders = np.concatenate([order(epoch) for epoch in range(first_epoch, epochs)])

@@ -17,7 +17,7 @@ import numpy as np
 from kfkd.codecs import Codec, Coordinates
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
-from kfkd.pipelines.batches import batch_maker, listed_rows, ordered, training_batches
+from kfkd.pipelines.batches import batch_maker, drawn_rows, ordered, training_batches
 from kfkd.pipelines.fused_norms import fused_norms
 from kfkd.pipelines.lazy_batches import AHEAD
 
@@ -65,7 +65,7 @@ def training_steps(
         )
     order, steps = ordered(faces, batch_size, seed)
     make = batch_maker(faces, subset, codec or Coordinates(), augment, device=None)
-    return DeviceSteps(listed_rows(order, steps, seed, first_epoch, epochs).prefetch(AHEAD), make)
+    return DeviceSteps(drawn_rows(order, steps, seed, first_epoch, epochs).prefetch(AHEAD), make)
 
 
 def alone_on_a_gpu() -> bool:

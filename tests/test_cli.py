@@ -145,6 +145,19 @@ def test_a_backend_that_is_not_there_is_named(capsys, monkeypatch, backend, why)
     assert "set KERAS_BACKEND=tensorflow" in told and told.count("\n") == 1
 
 
+@pytest.mark.parametrize("settings", ['{"backend": "absent"}', "{}", "[", '"jax"', None])
+def test_keras_own_settings_name_the_backend_too(capsys, monkeypatch, tmp_path, settings):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    if settings:
+        (tmp_path / "keras.json").write_text(settings)
+    if "absent" not in (settings or ""):
+        assert "lenet5" in asked(capsys, "describe", "lenet5").out
+        return
+    told = asked(capsys, "describe", "lenet5", code=2).err
+    assert f"Received: backend absent in {tmp_path / 'keras.json'}, which is no backend" in told
+
+
 @pytest.mark.usefixtures("keras_ready")
 def test_bench_precision_prints_ratios(capsys, tiny_zoo):
     figures = json.loads(
