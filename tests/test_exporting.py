@@ -200,6 +200,30 @@ def test_activations_of_the_searches_are_known_to_onnx(make, images, tmp_path, a
     near(PREDICTORS["onnx"](path)(images), run.predict(images))
 
 
+@pytest.fixture(scope="module")
+def long_sums(make):
+    """A `baseline`: each coordinate is a sum of 88,360 products."""
+    return make({"all": lambda: kfkd.build("baseline", 30)}, UNITS)
+
+
+def in_float64(run, images):
+    """Keypoints of a `baseline` without float32's rounding."""
+    *_, convolution, _, dense = run.model("all").layers
+    kernel, bias, weights, offset = (
+        np.asarray(w, np.float64) for w in (*convolution.weights, *dense.weights)
+    )
+    patches = np.lib.stride_tricks.sliding_window_view(images / 255, kernel.shape[:2], (1, 2))
+    maps = np.maximum(np.einsum("nyxcij,ijcf->nyxf", patches, kernel) + bias, 0)
+    points = maps.reshape(len(images), -1) @ weights + offset
+    return (48 * points + 48).reshape(len(images), -1, 2)
+
+
+def test_rounding_of_long_sums_stays_small_in_litert(long_sums, images, tmp_path):
+    path = kfkd.export(long_sums, "litert", tmp_path / "net.tflite", quiet=True)
+    found, exact = litert_predictor(path)(images), in_float64(long_sums, images)
+    assert furthest(found, exact) < NEAR / 5 and furthest(long_sums.predict(images), exact) < NEAR
+
+
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["onnx", "litert"])
@@ -433,6 +457,25 @@ def test_the_benchmark_compares_with_keras(zeros_allowed, pyramid, monkeypatch, 
     assert list(found["rows"]) == ["keras", "litert"]
     assert found["rows"]["keras"]["times_faster"] == 1
     assert (found["views"], found["threads"], found["lacking"]) == (2, 1, {})
+    assert found["refused"] == {}
     monkeypatch.setattr("kfkd.bench.export.one_thread", lambda: False)
     assert main(command) == 2
     assert "fresh Python process" in capsys.readouterr().err
+
+
+def test_the_benchmark_goes_on_without_a_format_that_fails(
+    no_converter, tiny_run, monkeypatch, capsys
+):
+    from dataclasses import replace
+
+    right = replace(no_converter["saved_model"], predictor=lambda path, threads: tiny_run.predict)
+    monkeypatch.setitem(no_converter, "saved_model", right)
+    monkeypatch.setattr("kfkd.bench.export.one_thread", lambda: True)
+    command = ["bench", "export", str(tiny_run.folder), "--rounds", "1", "--quiet"]
+    assert main([*command, "--formats", "litert", "saved_model"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told[-3:]] == ["keras", "saved_model", "litert"]
+    assert told[-1].startswith("litert is left out: tiny in LiteRT answers up to ")
+    assert main([*command, "--formats", "litert", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["rows"]) == ["keras"] and list(found["refused"]) == ["litert"]

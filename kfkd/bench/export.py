@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from kfkd.data import built_in_images
-from kfkd.errors import KfkdError
+from kfkd.errors import KfkdError, WriteError
 from kfkd.exporting import export, size_of
-from kfkd.exports.formats import FORMATS, export_format
+from kfkd.exports.formats import FORMATS, Format, export_format
 from kfkd.exports.graph import is_mixed, run_in_float32
 from kfkd.learning.determinism import one_thread
 from kfkd.machine import machine
@@ -51,12 +51,13 @@ def bench_export(
 
     Returns:
         "model", "views", "threads", "cpu", "keras_precision", and "rows": by way, "keras" first,
-        "ms" of a face, "processor_ms", "times_faster" than Keras, and "megabytes"; and "lacking",
-        by format, how to install what it wants.
+        "ms" of a face, "processor_ms", "times_faster" than Keras, and "megabytes"; and by format
+        "lacking", how to install what it wants, and "refused", why the run is not exported to it.
 
     Raises:
-        KfkdError: when a number makes no sense, or TensorFlow is at work already on all cores.
-        RunError: when the run is unfinished or cannot be exported.
+        KfkdError: when a number makes no sense, TensorFlow is at work already on all cores, or a
+            format in `formats` cannot be made here.
+        RunError: when the run is unfinished.
     """
     if min(rounds, calls) < 1:
         raise KfkdError(f"rounds and calls want to be 1 at least. Received: {rounds}, {calls}")
@@ -65,11 +66,12 @@ def bench_export(
     run = finished_run(run)
     lacking = {name: made.lacking for name, made in FORMATS.items() if made.lacking}
     chosen = [name for name in FORMATS if name not in lacking] if formats is None else formats
+    made = {name: export_format(name) for name in chosen}
     kept = run if views else run_in_float32(run, views=False)
     with TemporaryDirectory(prefix="kfkd-bench-") as folder:
-        paths = {name: _exported(run, name, Path(folder), views, quiet) for name in chosen}
+        paths, refused = _exported(run, made, Path(folder), views, quiet)
         ways: dict[str, Predictor] = {"keras": kept.predict}
-        ways |= {name: export_format(name).predictor(path, 1) for name, path in paths.items()}
+        ways |= {name: made[name].predictor(path, 1) for name, path in paths.items()}
         sizes = {name: round(size_of(path) / 1e6, 2) for name, path in paths.items()}
         image = built_in_images(1, kept.model(kept.subsets[0]).input_shape[1:])
         times = _turns(ways, image, rounds, calls, quiet)
@@ -82,12 +84,25 @@ def bench_export(
         "keras_precision": run.record["settings"].get("precision") if mixed else "float32",
         "rows": _rows(times, sizes),
         "lacking": {} if formats else lacking,
+        "refused": refused,
     }
 
 
-def _exported(run: Run, name: str, folder: Path, views: bool, quiet: bool) -> Path:
-    path = folder / f"model{FORMATS[name].suffix}"
-    return export(run, name, path, views=views, quiet=quiet)
+def _exported(
+    run: Run, made: Mapping[str, Format], folder: Path, views: bool, quiet: bool
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """By format the written model, or why there is none."""
+    paths: dict[str, Path] = {}
+    refused: dict[str, str] = {}
+    for name, form in made.items():
+        try:
+            path = folder / f"model{form.suffix}"
+            paths[name] = export(run, name, path, views=views, quiet=quiet)
+        except WriteError:  # the disk's fault
+            raise
+        except KfkdError as error:
+            refused[name] = str(error)
+    return paths, refused
 
 
 def _turns(
@@ -143,4 +158,5 @@ def bench_export_table(figures: Mapping[str, Any]) -> str:
     told = f"{figures['model']}, {views} view{'s' * (views > 1)} of a face, one core of "
     told += f"{figures['cpu']}; Keras computes in {figures['keras_precision']}"
     lacking = [f"{name} lacks: {command}" for name, command in figures["lacking"].items()]
-    return "\n".join([told, table(header, rows), *lacking])
+    refused = [f"{name} is left out: {reason}" for name, reason in figures["refused"].items()]
+    return "\n".join([told, table(header, rows), *lacking, *refused])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError, UnknownName, WriteError
+from kfkd.exports.long_sums import long_sums_in_parts
 from kfkd.exports.onnx import finish_onnx
 from kfkd.exports.onnx_ops import add_operations
 from kfkd.lazy import keras
@@ -79,11 +80,16 @@ def _onnx(model: ExportedModel, signature: list[Any], path: Path) -> None:
     _as("onnx")(model, signature, path)
 
 
+def _litert(model: ExportedModel, signature: list[Any], path: Path) -> None:
+    with long_sums_in_parts(model.models):
+        _as("litert")(model, signature, path)
+
+
 _ONNX = {"tf2onnx": "tf2onnx", "onnx": "onnx", "onnxruntime": "onnxruntime"}
 
 FORMATS = {
     "onnx": Format("onnx", _onnx, ".onnx", "ONNX Runtime", onnx_predictor, _ONNX),
-    "litert": Format("litert", _as("litert"), ".tflite", "LiteRT", litert_predictor, {}),
+    "litert": Format("litert", _litert, ".tflite", "LiteRT", litert_predictor, {}),
     "saved_model": Format(
         "saved_model", _saved_model, "_saved_model", "TensorFlow", saved_model_predictor, {}
     ),

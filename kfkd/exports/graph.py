@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from kfkd.by_source import join_sources
 from kfkd.codecs import Codec
 from kfkd.exports.views import mean_points, seen_images
+from kfkd.pipelines.fused_norms import inner_layers
 from kfkd.runs import Run, load_model
 from kfkd.views import Views
 
@@ -84,7 +84,7 @@ def exported_model(run: Run, source: str) -> ExportedModel:
 
 def _with_plain_numbers(model: keras.Model) -> keras.Model:
     """A model whose normalisation holds arrays: tensors would become inputs of an ONNX file."""
-    for layer in _all_layers(model):
+    for layer in inner_layers(model):
         if isinstance(layer, keras.layers.Normalization):
             for name in ("mean", "variance"):
                 held = keras.ops.convert_to_numpy(getattr(layer, name))
@@ -120,19 +120,13 @@ def run_in_float32(run: Run, views: bool = True) -> Run:
 
 def is_mixed(model: keras.Model) -> bool:
     """Whether a layer of the model computes in other numbers than float32."""
-    return any(layer.compute_dtype != "float32" for layer in _all_layers(model))
+    return any(layer.compute_dtype != "float32" for layer in inner_layers(model))
 
 
 def _in_float32(run: Run, subset: str) -> keras.Model:
     if not is_mixed(run.model(subset)):
         return run.model(subset)
     model = load_model(run.folder / f"{subset}.keras")  # another copy: the run's stays as it is
-    for layer in _all_layers(model):
+    for layer in inner_layers(model):
         layer.dtype_policy = keras.DTypePolicy("float32")
     return model
-
-
-def _all_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
-    yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from _all_layers(inner)
