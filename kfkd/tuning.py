@@ -62,8 +62,8 @@ def tune(
 
     Several processes or machines share a search where Keras Tuner's variables KERASTUNER_TUNER_ID
     ("chief" or a name), KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set, and `out` is a
-    folder that all of them see. The chief returns the whole search, a worker what is known when no
-    trial is left for it.
+    folder that all of them see. All return the whole search when its last trial has ended. The
+    trial of a worker that is gone goes to another, see docs/distributed.md.
 
     Args:
         name: entry of the zoo.

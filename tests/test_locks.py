@@ -14,7 +14,7 @@ import pytest
 from kfkd.errors import InUse, RunError
 from kfkd.progress import say
 from kfkd.storage import files, leftovers, locks
-from kfkd.storage.locks import LOCK, in_turn, locked, renewing
+from kfkd.storage.locks import LOCK, holder, in_turn, locked, renewing
 
 HOLDER = """
 import sys, time
@@ -69,6 +69,21 @@ def test_a_killed_process_holds_nobody_up_and_its_rubbish_goes(tmp_path):
         files.write_text(folder / "new.txt", "new")
         assert {path.name for path in folder.iterdir()} == {LOCK, "new.txt"}
     assert [path.name for path in folder.iterdir()] == ["new.txt"]
+
+
+def test_who_holds_a_folder_is_told_and_nothing_is_changed(tmp_path):
+    folder = tmp_path / "run"
+    assert holder(folder) is None and not folder.exists()
+    with at_work(folder) as other:
+        assert f"(process {other.pid} on {socket.gethostname()}" in holder(folder)
+        os.kill(other.pid, signal.SIGSTOP)
+        assert holder(folder), "one that stands still may go on"
+        other.kill()
+        other.wait()
+        assert holder(folder) is None and (folder / LOCK).exists()
+    (folder / LOCK).unlink()
+    (folder / LOCK).symlink_to(tmp_path / "elsewhere")
+    assert holder(folder) is None
 
 
 def test_only_rubbish_is_swept(tmp_path):

@@ -6,6 +6,8 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +23,11 @@ from kfkd.learning.key_values import key_values
 from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run
-from kfkd.searches.oracles import FAILURES, grid_size
+from kfkd.searches.oracles import FAILURES, grid_size, oracle_for
 from kfkd.searches.pictures import trials_picture
 from kfkd.searches.plan import FILES, Plan, tuner_called
 from kfkd.searches.scores import chosen_objective, score_of
+from kfkd.searches.sharing import SILENCE, beating
 from kfkd.searches.trials import BadTrial, Trials, Watcher, reason
 from kfkd.skeletons import IBUG_68
 from kfkd.storage.locks import locked
@@ -40,14 +43,21 @@ TUNERS = {
 }
 
 CHILD = """
-import sys
+import os, sys, time
 sys.path.insert(0, sys.argv[1])
 import conftest, kfkd, kfkd.learning.trainer
+from kfkd.searches import sharing, trials
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries
 entries()
 conftest.register_tiny_zoo()
 kfkd.learning.trainer.draw_run = lambda *arguments: None
+sharing.BEAT, sharing.SILENCE = 1, 8
+def hang(*arguments, **settings):
+    print("here", flush=True)
+    time.sleep(1000)
+if os.environ["KERASTUNER_TUNER_ID"] == "lost":
+    trials.Watcher.on_epoch_end = hang
 def space(hp):
     return {"learning_rate": hp.Float("learning_rate", 0.001, 0.1, default=0.02)}
 found = kfkd.tune("tiny", synthetic_faces(60, seed=1), trials=4, epochs=1, space=space,
@@ -395,6 +405,24 @@ def test_hyperbands_rungs_go_on_and_end_as_if_trained_at_once(faces, tmp_path):
     np.testing.assert_array_equal(direct.predict(faces.images), went_on.predict(faces.images))
 
 
+def test_a_trials_time_is_that_of_all_its_attempts_but_not_of_the_earlier_rung(
+    faces, imagined, tmp_path, monkeypatch
+):
+    rows = [{"epoch": epoch, "seconds": 100.0 * epoch} for epoch in (1, 2, 3)]
+    run = SimpleNamespace(finished=True, history=lambda: {"dense": rows, "sparse": rows[:1]})
+    monkeypatch.setattr("kfkd.searches.trials.load_run", lambda folder: run)
+    hp = HyperParameters()
+    space(hp)
+    for number, rung, wanted in (("0", {}, 700), ("1", {"tuner/initial_epoch": 2}, 300)):
+        (tmp_path / "trials" / number).mkdir(parents=True)
+        (tmp_path / "trials" / number / "run.json").touch()
+        hp.values |= {"tuner/epochs": 3, **rung}
+        Trials(plan_of(tmp_path, tuner="hyperband"), faces, True).run(number, hp)
+        note = json.loads((tmp_path / "search" / f"trial_{number}" / "kfkd.json").read_text())
+        assert wanted <= note["seconds"] < wanted + 50
+        assert imagined.calls[-1][0] == number
+
+
 def test_hyperband_asks_for_more_epochs_of_the_best(faces, imagined, tmp_path):
     asked = {**ASKED, "tuner": "Hyperband", "epochs": 4, "factor": 2}
     found = tune("tiny", faces, out=tmp_path / "search", **asked)
@@ -433,32 +461,192 @@ def test_a_seed_gives_the_same_search(faces, imagined, tmp_path):
     assert {settings["augment"] for _, settings in first} == {"none"}
 
 
-@pytest.mark.slow
-def test_processes_share_a_search(tmp_path):
+# Several processes
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    """The chief's oracle of a search of three trials, its clock, and what it has told."""
+    clock, told = SimpleNamespace(now=1000.0), []
+    now = SimpleNamespace(monotonic=lambda: clock.now)
+    monkeypatch.setattr("kfkd.searches.sharing.time", now)
+    hp = HyperParameters()
+    space(hp)
+    oracle = oracle_for(plan_of(tmp_path), hp, lambda *ended: None, told.append)
+    oracle._set_project_dir(str(tmp_path), "search")
+    oracle.verbose = 0
+
+    def ended(number):
+        trial = oracle.get_trial(number)
+        oracle.update_trial(number, {"all": 1.0 + int(number)})
+        oracle.end_trial(SimpleNamespace(**{**vars(trial), "status": "COMPLETED"}))
+
+    return SimpleNamespace(oracle=oracle, clock=clock, told=told, ended=ended)
+
+
+def test_the_trial_of_a_lost_worker_goes_to_whoever_asks_next(shared):
+    oracle, clock = shared.oracle, shared.clock
+    assert [oracle.create_trial(name).trial_id for name in "ab"] == ["0", "1"]
+    clock.now += SILENCE - 1
+    oracle.get_trial("1")
+    clock.now += 2
+    assert oracle.create_trial("c").trial_id == "0", "nothing was heard of a"
+    assert shared.told == ["a is lost, not heard of for 60 s: trial 0 goes to whoever asks next"]
+    assert oracle.create_trial("a").trial_id == "2", "it came back, and its old trial is c's"
+    assert {name: t.trial_id for name, t in oracle.ongoing_trials.items()} == {
+        "b": "1",
+        "c": "0",
+        "a": "2",
+    }
+
+
+def test_workers_wait_for_trials_that_may_come_back_and_the_chief_for_workers(shared):
+    oracle, clock = shared.oracle, shared.clock
+    for name in "abc":
+        oracle.create_trial(name)
+    shared.ended("0")
+    shared.ended("1")
+    assert [oracle.create_trial(name).status for name in "ab"] == ["IDLE", "IDLE"]
+    assert not oracle.over() and not shared.told
+    clock.now += SILENCE + 1
+    assert oracle.create_trial("a").trial_id == "2" and "c is lost" in shared.told[0]
+    shared.ended("2")
+    assert oracle.create_trial("a").status == "STOPPED"
+    assert oracle.over(), "b is not heard of any more either"
+    assert [trial.status for trial in oracle.trials.values()] == ["COMPLETED"] * 3
+
+
+def test_a_search_without_workers_says_once_and_then_rarely_how_to_go_on(shared):
+    oracle, clock = shared.oracle, shared.clock
+    assert not oracle.over() and not shared.told, "none has come yet"
+    oracle.create_trial("a")
+    for _ in range(1700):
+        clock.now += 1
+        assert not oracle.over()
+    assert len(shared.told) == 2 and "a is lost" in shared.told[0]
+    assert "no worker is left: start one again, with the same command" in shared.told[1]
+    clock.now += 200
+    assert not oracle.over()
+    assert shared.told[2:] == shared.told[1:2]
+    assert oracle.create_trial("anyone").trial_id == "0"
+
+
+def test_a_silent_worker_keeps_its_trial_while_somebody_holds_its_folder(shared, tmp_path):
+    oracle, clock = shared.oracle, shared.clock
+    oracle.create_trial("a")
+    with locked(tmp_path / "trials" / "0"):
+        for _ in range(300):
+            clock.now += 1
+            assert oracle.create_trial("b").trial_id == "1"
+        [told] = shared.told
+        assert f"process {os.getpid()} on {socket.gethostname()}" in told
+        assert "waiting for trial 0: a was not heard of" in told and ".kfkd-lock is held by" in told
+        assert "remove that file" in told
+    shared.ended("1")
+    assert oracle.create_trial("b").trial_id == "0"
+
+
+def test_a_trial_that_two_workers_end_has_ended_once(shared):
+    oracle, clock = shared.oracle, shared.clock
+    oracle.create_trial("a")
+    clock.now += SILENCE + 1
+    oracle.over()
+    shared.ended("0")
+    assert oracle.create_trial("b").trial_id == "1", "a was only slow: its trial is done"
+    clock.now += SILENCE + 1
+    oracle.over()
+    assert oracle.create_trial("c").trial_id == "1"
+    for _ in "bc":
+        shared.ended("1")
+    assert oracle.end_order == ["0", "1"] and not oracle.ongoing_trials
+
+
+def test_signs_of_life_come_while_a_worker_trains_whatever_becomes_of_them(monkeypatch):
+    monkeypatch.setattr("kfkd.searches.sharing.BEAT", 0.01)
+    seen, enough = [], threading.Event()
+
+    def sign():
+        seen.append(1)
+        if len(seen) == 3:
+            enough.set()
+        raise ConnectionError
+
+    with beating(sign):
+        assert enough.wait(30)
+    time.sleep(0.1)
+    count = len(seen)
+    time.sleep(0.1)
+    assert len(seen) == count
+
+
+def test_a_workers_table_says_that_trials_are_open(faces, imagined, tmp_path, monkeypatch):
+    asked = {**ASKED, "trials": 2, "out": tmp_path / "search"}
+    imagined.kills[:] = [2]
+    with pytest.raises(KeyboardInterrupt):
+        tune("tiny", faces, **asked)
+    monkeypatch.setattr("kfkd.searches.engine.role", lambda: "worker")
+    monkeypatch.setattr("kfkd.searches.engine.Engine._searched", lambda self: None)
+    found = tune("tiny", faces, **asked)
+    assert not found.facts["finished"] and "**Unfinished, 2 trials are planned.**" in found.table()
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Starts a process of a search by its name; none outlives the test."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     here = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
     words = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path / "search")]
-    processes = [
-        subprocess.Popen(
-            words,
-            env={**os.environ, **here, "KERASTUNER_TUNER_ID": name},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("chief", "first", "second")
-    ]
-    told = [process.communicate(timeout=400) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], told
-    chief, *workers = ([*out.split()] for out, _ in told)
-    assert len(chief) == 4 and all(set(worker) <= set(chief) for worker in workers)
-    assert chief in workers, "whoever works longest knows all"
-    results = json.loads((tmp_path / "search" / "results.json").read_text())
+    pipe, processes = subprocess.PIPE, []
+
+    def start(name):
+        env = {**os.environ, **here, "KERASTUNER_TUNER_ID": name}
+        processes.append(subprocess.Popen(words, env=env, stdout=pipe, stderr=pipe, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def results_of(search):
+    results = json.loads((search / "results.json").read_text())
     assert results["facts"]["finished"]
     assert [row["status"] for row in results["trials"]] == ["finished"] * 4
-    assert {row["by"] for row in results["trials"]} <= {"first", "second"}
+    return results["trials"]
+
+
+@pytest.mark.slow
+def test_processes_share_a_search(started, tmp_path):
+    processes = [started(name) for name in ("chief", "first", "second")]
+    told = [process.communicate(timeout=400) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], told
+    outs = [[*out.split()] for out, _ in told]
+    assert len(outs[0]) == 4 and outs == outs[:1] * 3, "all wait for the last trial"
+    assert {row["by"] for row in results_of(tmp_path / "search")} <= {"first", "second"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("comes", ["before", "after"])
+def test_the_trial_of_a_killed_worker_is_done_by_another(started, tmp_path, comes):
+    chief, lost = started("chief"), started("lost")
+    other = started("other") if comes == "before" else None
+    assert lost.stdout.readline() == "here\n"
+    lost.kill()
+    said = []
+    while other is None:
+        said.append(chief.stderr.readline())
+        assert said[-1], said
+        if "no worker is left: start one again" in said[-1]:
+            other = started("other")
+    out, rest = chief.communicate(timeout=400)
+    told, _ = other.communicate(timeout=100)
+    assert (chief.returncode, other.returncode) == (0, 0), rest
+    assert "lost is lost, not heard of" in "".join(said) + rest
+    assert out == told and len(out.split()) == 4
+    assert {row["by"] for row in results_of(tmp_path / "search")} == {"other"}
 
 
 # Spaces

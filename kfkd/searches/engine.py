@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kfkd.searches.oracles import FAILURES, oracle_for
 from kfkd.searches.plan import FOLDERS, KEPT, Plan
 from kfkd.searches.results import Search, read_search, save_search
 from kfkd.searches.scores import shown
+from kfkd.searches.sharing import beating, serve
 from kfkd.searches.text import progress_line
 from kfkd.searches.trials import BadTrial, Trials
 from kfkd.storage.files import make_folder, write_json
@@ -51,7 +53,7 @@ class Engine(BaseTuner):
     def __init__(
         self, plan: Plan, facts: dict[str, Any], faces: FaceSet, hp: HyperParameters, quiet: bool
     ) -> None:
-        oracle = oracle_for(plan, hp, self._ended)
+        oracle = oracle_for(plan, hp, self._ended, lambda told: say(told, quiet))
         trials, self.work = oracle.planned(plan.epochs)
         self.plan, self.facts, self.quiet = plan, {**facts, "planned": trials}, quiet
         self.trials = Trials(plan, faces, quiet)
@@ -84,7 +86,9 @@ class Engine(BaseTuner):
         say(self._greeting(), self.quiet)
         self._searched()
         gave_up = self.role != "worker" and self.oracle.failed_in_a_row >= FAILURES
-        found = read_search(self.plan.out, {**self.facts, "finished": not gave_up})
+        found = read_search(self.plan.out, self.facts)
+        running = any(row["status"] == "running" for row in found.trials)
+        found = replace(found, facts={**self.facts, "finished": not gave_up and not running})
         if self.role != "worker":
             self._forget(set())
             save_search(found)
@@ -95,12 +99,14 @@ class Engine(BaseTuner):
         return found
 
     def _greeting(self) -> str:
-        plan, address = self.plan, os.environ.get("KERASTUNER_ORACLE_IP", "")
+        plan, place = self.plan, self._address()
         line = f"{plan.model}: {plan.tuner} search of {self.facts['planned']} trials at most, "
         line += f"{plan.epochs} epochs, objective {plan.objective} → {plan.out}"
-        place = f"{address}:{os.environ.get('KERASTUNER_ORACLE_PORT')}"
         told = {"chief": f"; waiting for workers at {place}", "worker": f"; chief at {place}"}
         return line + told.get(self.role, "")
+
+    def _address(self) -> str:
+        return ":".join(os.environ.get(f"KERASTUNER_ORACLE_{part}", "") for part in ("IP", "PORT"))
 
     def _searched(self) -> None:
         if self.role == "alone":
@@ -109,7 +115,11 @@ class Engine(BaseTuner):
         from grpc import RpcError
 
         try:
-            super().search(verbose=0)
+            if self.role == "worker":
+                super().search(verbose=0)
+                return
+            self.oracle.verbose = 0
+            serve(self.oracle, self._address())
         except RpcError as error:
             raise KfkdError(f"the search's chief does not answer: {error}") from error
         except RuntimeError as error:
@@ -133,8 +143,9 @@ class Engine(BaseTuner):
 
     def run_trial(self, trial: Any, **settings: Any) -> dict[str, float]:
         """Trains a trial."""
-        objective = str(self.plan.objective)
-        score = self.trials.run(trial.trial_id, trial.hyperparameters)
+        objective, shared = str(self.plan.objective), self.role == "worker"
+        with beating(lambda: self.oracle.get_trial(trial.trial_id)) if shared else nullcontext():
+            score = self.trials.run(trial.trial_id, trial.hyperparameters)
         say(
             f"trial {trial.trial_id}: {shown(score, objective)}", self.quiet or self.role == "alone"
         )

@@ -4,25 +4,28 @@ What differs from the package's own (1.4.8): files are written whole or not at a
 were running are gone on with after a kill at any moment, grids too, and the following ones have the
 values that they would have had; the first trial is the published settings; Bayesian optimisation
 never proposes the same trial twice; after `FAILURES` failures in a row the search stops by itself
-instead of raising inside a lock that others wait for.
+instead of raising inside a lock that others wait for; and no trial is lost with a worker, see
+`kfkd.searches.sharing`.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import cmp_to_key
+from functools import cmp_to_key, partial
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from keras_tuner import HyperParameters, Objective, Oracle, oracles
+from keras_tuner import HyperParameters, Objective, oracles
 
 from kfkd.errors import KfkdError
 from kfkd.searches.plan import Plan
+from kfkd.searches.sharing import Shared
 from kfkd.storage.files import write_json
 from kfkd.storage.leftovers import remove
+from kfkd.storage.locks import LOCK, holder
 
 FAILURES = 5
 """So many failed trials in a row end a search."""
@@ -30,15 +33,13 @@ FAILURES = 5
 _LARGE = 1000
 
 
-class Lasting(Oracle):
+class Lasting(Shared):
     """What all four oracles have in common; goes before one of keras-tuner's.
 
     Args:
         on_end: called with the oracle and a trial's number when it has ended, or failed.
-        **settings: of the package's oracle.
+        **settings: of `Shared` and the package's oracle.
     """
-
-    trials: dict[str, Any]
 
     def __init__(self, on_end: Callable[[Any, str], None], **settings: Any) -> None:
         super().__init__(**settings)
@@ -74,11 +75,15 @@ class Lasting(Oracle):
         return super()._random_values() if self.start_order else dict(self.get_space().values)
 
     def end_trial(self, trial: Any) -> None:
-        """Keeps a trial's end, and says it."""
+        """Keeps a trial's end, and says it: the first one, where a lost worker comes back."""
+        number = trial.trial_id
+        if number in self.end_order:
+            return
+        self._retry_queue = [waiting for waiting in self._retry_queue if waiting != number]
         super().end_trial(trial)
-        failed = self.trials[trial.trial_id].status != "COMPLETED"
+        failed = self.trials[number].status != "COMPLETED"
         self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
-        self.on_end(self, trial.trial_id)
+        self.on_end(self, number)
 
     def _check_consecutive_failures(self) -> None:
         """Nothing: `populate_space` stops the search."""
@@ -172,8 +177,18 @@ def grid_size(hp: HyperParameters) -> int:
     return prod(len({p.default, *p.values}) for p in hp.space)
 
 
+def _holder(plan: Plan, number: str) -> str | None:
+    """By whom the lock of a trial's folder is held."""
+    folder = plan.trial(number)
+    who = holder(folder)
+    return who and f"{folder / LOCK} is held by {who}"
+
+
 def oracle_for(
-    plan: Plan, hp: HyperParameters, on_end: Callable[[Any, str], None]
+    plan: Plan,
+    hp: HyperParameters,
+    on_end: Callable[[Any, str], None],
+    tell: Callable[[str], None],
 ) -> Random | Bayesian | Grid | Hyperband:
     """The oracle of a search.
 
@@ -181,6 +196,7 @@ def oracle_for(
         plan: of the search, with its objective.
         hp: with the space declared.
         on_end: called with the oracle and a trial's number when it has ended.
+        tell: told which workers are lost, and for whom the search waits.
 
     Raises:
         KfkdError: when a grid is too large to be meant.
@@ -191,6 +207,8 @@ def oracle_for(
         # Keras Tuner takes 0 for no seed.
         "seed": plan.seed + 1,
         "on_end": on_end,
+        "holder": partial(_holder, plan),
+        "tell": tell,
     }
     if plan.tuner == "hyperband":
         band = Hyperband(max_epochs=plan.epochs, factor=plan.factor, **settings)

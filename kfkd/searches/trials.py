@@ -63,9 +63,11 @@ class Trials:
             InUse: when another process is still training it.
         """
         began, note, why = time.monotonic(), self.plan.beside(number, NOTE), ""
+        earlier = 0.0
         score: float | None = None
         told = {"by": os.environ.get("KERASTUNER_TUNER_ID", ""), "machine": machine()["cpu"]}
         try:
+            earlier = self._spent(number, hp)
             run = self._trained(number, hp)
             score, mean_face = score_of(run.metrics, str(self.plan.objective))
             if score is None:
@@ -78,7 +80,7 @@ class Trials:
             why = reason(error)
         finally:
             remove(self.plan.beside(number, _ATTEMPT))
-        told |= {"seconds": round(time.monotonic() - began, 1)}
+        told |= {"seconds": round(earlier + time.monotonic() - began, 1)}
         if score is not None and not why:
             write_json(note, {**told, "mean_face": mean_face})
             return score
@@ -87,6 +89,16 @@ class Trials:
         if self.plan.trial(number).is_dir():
             tidy(self.plan.trial(number))
         raise BadTrial(why)
+
+    def _spent(self, number: str, hp: Any) -> float:
+        """Seconds that earlier attempts took for their epochs; Hyperband's earlier rung apart."""
+        folder, first = self.plan.trial(number), 0
+        if not (folder / RECORD).is_file():
+            return 0.0
+        if self.plan.tuner == "hyperband" and _goes_on(self.plan.model, self.plan.drawn(hp)):
+            first = hp.values.get("tuner/initial_epoch", 0)
+        rows = [row for rows in load_run(folder).history().values() for row in rows]
+        return sum(row.get("seconds", 0.0) for row in rows if row["epoch"] > first)
 
     def _trained(self, number: str, hp: Any) -> Run:
         folder, values = self.plan.trial(number), hp.values

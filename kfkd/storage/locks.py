@@ -53,6 +53,26 @@ def locked(folder: str | Path) -> Iterator[None]:
         ) from None
 
 
+def holder(folder: str | Path) -> str | None:
+    """Who is at work in `folder`, in words.
+
+    A network file system may keep locks that all its machines see, then this tells of those on
+    other machines, too, and of one that went without a word until the system lets its lock go; or
+    to each machine its own.
+
+    Returns:
+        None where nobody is, or the file system does not tell.
+    """
+    try:
+        file = os.open(Path(folder) / LOCK, os.O_RDWR | _NO_LINK)
+    except OSError:
+        return None
+    try:
+        return _holder(file) if hold(file) is False else None
+    finally:
+        os.close(file)
+
+
 @contextmanager
 def renewing(path: Path, quiet: bool = False) -> Iterator[None]:
     """Lets one process after the other read a file and write it anew, so that each adds to it.

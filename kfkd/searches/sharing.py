@@ -1,0 +1,163 @@
+"""A search that several processes share, and what becomes of a worker's trial when it is gone.
+
+A worker is heard of when it asks for a trial and, while it trains, every `BEAT` seconds. After
+`SILENCE` seconds without a word it is lost, and its trial goes to whoever asks next, unless
+somebody holds the lock of the trial's folder: a process that stands still, or cannot reach the
+chief, may yet go on. The lock alone would not tell: it is taken a moment after the trial is and let
+go before its score arrives, and some network file systems keep each machine's locks to itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from keras_tuner import Oracle, synchronized
+
+from kfkd.progress import duration
+
+BEAT, SILENCE = 10.0, 60.0
+"""Seconds between a worker's signs of life, and those after which it is lost."""
+
+_AGAIN = 1800.0  # seconds until the same wait is told once more
+_LOOK = 1.0  # seconds between the chief's looks at its workers
+
+
+class Shared(Oracle):
+    """An oracle that loses no trial with a worker; goes before one of keras-tuner's.
+
+    Args:
+        holder: says of a trial by whom which lock of its folder is held; None = by nobody, as far
+            as the file system tells.
+        tell: told, in a sentence, who is lost and for whom the search waits.
+        **settings: of the package's oracle.
+    """
+
+    trials: dict[str, Any]
+    ongoing_trials: dict[str, Any]
+    tuner_ids: set[str]
+
+    def __init__(
+        self, holder: Callable[[str], str | None], tell: Callable[[str], None], **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self.holder, self.tell = holder, tell
+        self.stopped = False
+        self._heard: dict[str, float] = {}
+        self._worker_of: dict[str, str] = {}
+        self._told: dict[str, float] = {}
+
+    @synchronized
+    def create_trial(self, tuner_id: str) -> Any:
+        """The next trial of a worker, which waits as long as one that runs may come back to it."""
+        self._heard[tuner_id] = time.monotonic()
+        self._take_back()
+        trial = super().create_trial(tuner_id)
+        if trial.status == "STOPPED" and self.ongoing_trials:
+            trial.status = "IDLE"
+            self.tuner_ids.add(tuner_id)
+        self.stopped = trial.status == "STOPPED"
+        if trial.status == "RUNNING":
+            self._worker_of[trial.trial_id] = tuner_id
+        return trial
+
+    def get_trial(self, trial_id: str) -> Any:
+        """A trial, for which a worker asks as a sign of life."""
+        if trial_id in self._worker_of:
+            self._heard[self._worker_of[trial_id]] = time.monotonic()
+        return super().get_trial(trial_id)
+
+    @synchronized
+    def over(self) -> bool:
+        """Whether no worker is there any more, and none is wanted; says whom it waits for."""
+        self._take_back()
+        for worker in self.tuner_ids - {*self.ongoing_trials}:
+            if self._silent(worker):
+                self.tuner_ids.discard(worker)
+        if self.stopped and not self.ongoing_trials and not self.tuner_ids:
+            return True
+        if self._heard and not self.tuner_ids and not self.ongoing_trials:
+            self._tell(
+                "no worker is left: start one again, with the same command and any "
+                "KERASTUNER_TUNER_ID, and the search goes on"
+            )
+        return False
+
+    def _take_back(self) -> None:
+        """The trials of workers that are gone are the next ones."""
+        for worker, trial in [*self.ongoing_trials.items()]:
+            if not self._silent(worker):
+                continue
+            number, silence = trial.trial_id, f"not heard of for {duration(SILENCE)}"
+            if who := self.holder(number):
+                self._tell(
+                    f"waiting for trial {number}: {worker} was {silence}, but {who}; end that "
+                    "process, or, where its machine is gone for good, remove that file, and the "
+                    "trial goes to whoever asks next"
+                )
+                continue
+            del self.ongoing_trials[worker]
+            self.tuner_ids.discard(worker)
+            self._retry_queue.append(number)
+            self.tell(f"{worker} is lost, {silence}: trial {number} goes to whoever asks next")
+
+    def _silent(self, worker: str) -> bool:
+        return time.monotonic() - self._heard.get(worker, float("-inf")) > SILENCE
+
+    def _tell(self, message: str) -> None:
+        """Tells of a wait once, and then rarely."""
+        now = time.monotonic()
+        if now - self._told.get(message, -_AGAIN) >= _AGAIN:
+            self._told[message] = now
+            self.tell(message)
+
+
+@contextmanager
+def beating(sign: Callable[[], Any]) -> Iterator[None]:
+    """Gives a sign of life now and then, from a thread, as long as the block lasts.
+
+    Args:
+        sign: gives one; what goes wrong with it is left to the next real question.
+    """
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT):
+            with suppress(Exception):
+                sign()
+
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def serve(oracle: Any, address: str) -> None:
+    """Answers workers until the search is over and all of them know.
+
+    The package's own server waits for lost workers without an end.
+
+    Args:
+        oracle: a `Shared` one.
+        address: "HOST:PORT" to listen at.
+
+    Raises:
+        RuntimeError: when it cannot listen there.
+    """
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+    server = grpc.server(ThreadPoolExecutor(max_workers=1))
+    protos.get_service_grpc().add_OracleServicer_to_server(OracleServicer(oracle), server)
+    if not server.add_insecure_port(address):
+        raise RuntimeError(f"cannot bind {address}")
+    server.start()
+    while not oracle.over():
+        time.sleep(_LOOK)
+    server.stop(_LOOK).wait()
