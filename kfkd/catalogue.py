@@ -72,15 +72,22 @@ def build(
             f"{' × '.join(map(str, wanted))} numbers. "
             f"Received: {getattr(model, 'output_shape', type(model).__name__)}"
         )
-    return model if codec is None else _answering(model, codec.output_shape(outputs, shape))
+    return model if codec is None else _answering(model, codec, outputs)
 
 
-def _answering(model: keras.Model, wanted: tuple[int, ...]) -> keras.Model:
-    """The model, with a head of maps where it answers with coordinates and maps are wanted."""
-    if len(wanted) == 1 or len(model.output_shape) > 2:
+def _answering(model: keras.Model, codec: Codec, outputs: int) -> keras.Model:
+    """The model, with a head of maps where it answers with coordinates and maps are wanted, and
+    without bounds on maps whose softmax is taken.
+    """
+    wanted = codec.output_shape(outputs, model.input_shape[1:])
+    if len(wanted) == 1:
         return model
-    from kfkd.models.heads import with_maps
+    from kfkd.models.heads import with_maps, with_scores
 
+    if len(model.output_shape) > 2:
+        from kfkd.integral import Integral
+
+        return with_scores(model) if isinstance(codec, Integral) else model
     height, width, maps = wanted
     return with_maps(model, (height, width), maps)
 

@@ -43,6 +43,24 @@ def with_maps(model: Model, size: tuple[int, int], maps: int) -> Model:
     return keras.Model(model.input, x, name=model.name)
 
 
+def with_scores(model: Model) -> Model:
+    """A net of maps whose last layer is left without its activation, if it has one.
+
+    The softmax of maps that a sigmoid keeps in [0, 1] would hardly differ from cell to cell.
+
+    Args:
+        model: uncompiled, its last layer a convolution.
+
+    Returns:
+        The model itself, or one of the same layers but the last.
+    """
+    last = model.layers[-1]
+    if getattr(last, "activation", None) in (None, keras.activations.linear):
+        return model
+    layer = type(last).from_config({**last.get_config(), "activation": None})
+    return keras.Model(model.input, layer(last.input), name=model.name)
+
+
 def _last_maps(model: Model) -> Any:
     """What the last layer that flattens or averages maps away is given."""
     layers = keras.layers

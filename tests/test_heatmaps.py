@@ -319,6 +319,19 @@ def test_a_head_of_maps_is_packed_along(tmp_path):
     assert copy.model("dense").output_shape == (None, 26, 26, 4)
 
 
+def test_maps_whose_softmax_is_taken_are_scores_without_bounds():
+    few = {"outputs": 3, "input_shape": (32, 32, 3), "width": 0.25}
+    bounded = kfkd.build("unet_heatmap_68", **few)
+    assert bounded.layers[-1].activation is keras.activations.sigmoid
+    free = kfkd.build("unet_heatmap_68", codec=Integral(stride=1, margin=0), **few)
+    assert free.layers[-1].activation is keras.activations.linear
+    assert (free.name, free.count_params()) == (bounded.name, bounded.count_params())
+    assert [w.shape for w in free.weights] == [w.shape for w in bounded.weights]
+    assert free.layers[-1].dtype_policy == bounded.layers[-1].dtype_policy
+    own = kfkd.build("unet_heatmap_68", codec=Heatmap(sigma=5), **few)
+    assert own.layers[-1].activation is keras.activations.sigmoid
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "shape"),
     [
