@@ -65,5 +65,5 @@ def alexnet(
     x = layers.MaxPooling2D(3, strides=2)(x)
     x = layers.Flatten()(layers.Dropout(dropout)(x))
     x = dense_dropout(x, units, "relu", dropout)
-    x = layers.Dense(units, activation="relu" if outputs == 30 else None)(x)
+    x = dense_dropout(x, units, "relu" if outputs == 30 else None, 0.0)
     return keras.Model(image, coordinates(x, outputs), name="alexnet")

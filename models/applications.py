@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kfkd.errors import UnknownName
 from kfkd.lazy import keras
 from kfkd.models.backbones import application
-from kfkd.models.blocks import coordinates, three_channels
+from kfkd.models.blocks import coordinates, dense_dropout, three_channels
 from kfkd.models.hub import FROZEN
 from kfkd.models.options import options_of
 from kfkd.registry import register
@@ -46,6 +46,7 @@ def transfer_model(
     pooling: str = "avg",
     units: int = 0,
     dropout: float = 0.0,
+    activation: str = "relu",
 ) -> Model:
     """A net of keras.applications under a linear head.
 
@@ -58,6 +59,7 @@ def transfer_model(
         pooling: "avg" = the mean over the map, as in the study; "none" = the whole map.
         units: of a dense layer below the linear one; 0 = none, as in the study.
         dropout: before the linear layer.
+        activation: of the dense layer.
 
     Returns:
         An uncompiled model whose outputs are pixels; its layer "backbone" is frozen.
@@ -77,9 +79,7 @@ def transfer_model(
     backbone = application(net, (*input_shape[:2], 3), weights, **settings)
     backbone.trainable = False
     x = ends[pooling]()(backbone(signed(three_channels(image))))
-    if units:
-        x = keras.layers.Dense(units, activation="relu")(x)
-    x = keras.layers.Dropout(dropout)(x) if dropout else x
+    x = dense_dropout(x, units, activation, dropout)
     return keras.Model(image, coordinates(x, outputs), name=name)
 
 

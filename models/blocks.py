@@ -98,10 +98,25 @@ def conv_norm(
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=second)(x)
 
 
+def activated(x: Any, activation: str = "relu") -> Any:
+    """A ReLU, or another activation by its Keras name, as a layer of its own."""
+    layers = keras.layers
+    return (layers.ReLU() if activation == "relu" else layers.Activation(activation))(x)
+
+
 def dense_dropout(x: Any, units: int, activation: str | None, dropout: float) -> Any:
-    """Dense layer followed by dropout, where there is any."""
-    x = keras.layers.Dense(units, activation=activation)(x)
+    """Dense layer followed by dropout, where there is any of either."""
+    x = keras.layers.Dense(units, activation=activation)(x) if units else x
     return keras.layers.Dropout(dropout)(x) if dropout else x
+
+
+def channel_dropout(x: Any, dropout: float) -> Any:
+    """Whole channels of maps left out in training, where any are.
+
+    After Tompson et al., "Efficient object localization using convolutional networks" (2015): a
+    pixel's neighbours would tell what it was.
+    """
+    return keras.layers.SpatialDropout2D(dropout)(x) if dropout else x
 
 
 def coordinates(x: Any, outputs: int) -> Any:

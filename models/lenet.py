@@ -33,6 +33,8 @@ def baseline(
     input_shape: tuple[int, int, int] = (96, 96, 1),
     width: float = 1.0,
     deeper: int = 0,
+    units: int = 0,
+    dropout: float = 0.0,
     activation: str = "relu",
 ) -> Model:
     """One convolution of ten filters and a linear layer.
@@ -40,7 +42,7 @@ def baseline(
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
-        width, deeper, activation: see `kfkd.models.options`.
+        width, deeper, units, dropout, activation: see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are (pixels − 48) / 48.
@@ -48,7 +50,8 @@ def baseline(
     image = keras.Input(input_shape, name="image")
     style = {"padding": "valid", "activation": activation}
     x = deepened(conv_relu, unit_pixels(image), widened(10, width), deeper=deeper, **style)
-    return keras.Model(image, coordinates(keras.layers.Flatten()(x), outputs), name="baseline")
+    x = dense_dropout(keras.layers.Flatten()(x), units, "relu", dropout)
+    return keras.Model(image, coordinates(x, outputs), name="baseline")
 
 
 @register(

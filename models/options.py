@@ -4,9 +4,11 @@ Every builder has those that make sense of it, and their defaults are the publis
 
 - `width`: multiplies the filters of every convolution.
 - `deeper`: convolutions (in residual nets blocks) a stage more than published, padded "same".
-- `units`: of the first hidden dense layer; further ones keep their ratio to it.
-- `dropout`: share of the numbers before the last layers that is left out in training.
-- `activation`: of the convolutions, by its Keras name.
+- `units`: of the first hidden dense layer, 0 = none; further ones keep their ratio to it.
+- `dropout`: share of the numbers before the last layers that is left out in training; in nets that
+  answer with maps, of whole channels.
+- `activation`: of the convolutions, by its Keras name; on a backbone that comes with weights, whose
+  own go with these, of the hidden dense layer.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kfkd.codecs import Integral
 from kfkd.errors import KfkdError
 from kfkd.lazy import keras
-from kfkd.models.blocks import standardised
+from kfkd.models.blocks import activated, channel_dropout, standardised
 from kfkd.models.plain import Shape
 from kfkd.registry import Recipe, register
 from kfkd.views import Views
@@ -44,6 +44,8 @@ def pyramid(
     widths: tuple[int, ...] = (24, 48, 96, 112),
     depths: tuple[int, ...] = (0, 2, 3, 2),
     decoder: tuple[int, ...] = (48, 96),
+    dropout: float = 0.0,
+    activation: str = "relu",
 ) -> Model:
     """A residual pyramid to a sixteenth and back to a quarter of the image, and a map a keypoint.
 
@@ -53,6 +55,7 @@ def pyramid(
         widths: filters at a half, a quarter, an eighth and a sixteenth of the image.
         depths: residual blocks there, besides the convolution that halves.
         decoder: filters on the way back, at a quarter and at an eighth.
+        dropout, activation: see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are (h / 4 + 2, w / 4 + 2, outputs): a cell more on every
@@ -70,22 +73,24 @@ def pyramid(
     image = keras.Input(input_shape, name="image")
     x, levels = standardised(image), []
     for width, depth in zip(widths, depths, strict=True):
-        x = _conv(x, width, strides=2)
+        x = _conv(x, width, strides=2, activation=activation)
         for _ in range(depth):
-            x = _block(x)
+            x = _block(x, activation)
         levels.append(x)
     for width, lateral in zip(reversed(decoder), reversed(levels[1:-1]), strict=True):
-        x = layers.UpSampling2D(interpolation="bilinear")(_conv(x, width, kernel=1))
-        x = _block(layers.Add()([x, _conv(lateral, width, kernel=1, activation=None)]))
+        x = _conv(x, width, kernel=1, activation=activation)
+        x = layers.UpSampling2D(interpolation="bilinear")(x)
+        x = layers.Add()([x, _conv(lateral, width, kernel=1, activation=None)])
+        x = _block(x, activation)
     x = layers.ZeroPadding2D(_CODEC.margin)(x)
-    x = _conv(x, decoder[0])
+    x = channel_dropout(_conv(x, decoder[0], activation=activation), dropout)
     # Float32 whatever the precision: the mean over a map needs more than bfloat16's eight bits.
     x = layers.Conv2D(outputs, 1, dtype="float32", name="maps")(x)
     return keras.Model(image, x, name="pyramid")
 
 
 def _conv(
-    x: Any, filters: int, kernel: int = 3, strides: int = 1, activation: str | None = "relu"
+    x: Any, filters: int, kernel: int = 3, strides: int = 1, *, activation: str | None
 ) -> Any:
     """Convolution without bias, batch normalisation, activation."""
     layers = keras.layers
@@ -95,8 +100,8 @@ def _conv(
     return layers.Activation(activation)(x) if activation else x
 
 
-def _block(x: Any) -> Any:
+def _block(x: Any, activation: str) -> Any:
     """Two convolutions beside a short cut."""
     filters = x.shape[-1]
-    y = _conv(_conv(x, filters), filters, activation=None)
-    return keras.layers.ReLU()(keras.layers.Add()([x, y]))
+    y = _conv(_conv(x, filters, activation=activation), filters, activation=None)
+    return activated(keras.layers.Add()([x, y]), activation)

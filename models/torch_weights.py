@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.errors import DataError, WeightsError
+from kfkd.lazy import keras
 from kfkd.storage.safe_reading import json_from
 from kfkd.storage.stored_arrays import read_arrays
 
@@ -32,7 +33,7 @@ _HEADER = 8  # bytes that give the length of a .safetensors file's own descripti
 def fill_from_torch(model: Model, weights: str | Path, skip: tuple[str, ...] = ()) -> None:
     """Puts a file's weights into a model whose layers are called as torchvision's.
 
-    The last layer, "coordinates", stays as it is. Where the model takes one channel and the file
+    The dense layers stay as they are. Where the model takes one channel and the file
     three, the kernels of the three are added: a grey picture gets the same answer.
 
     Args:
@@ -53,7 +54,7 @@ def fill_from_torch(model: Model, weights: str | Path, skip: tuple[str, ...] = (
         )
     arrays, found = _arrays(path), {}
     for layer in model.layers:
-        if layer.name not in ("coordinates", *skip):
+        if layer.name not in skip and not isinstance(layer, keras.layers.Dense):
             for variable in layer.weights:
                 name = f"{layer.name}.{_PARTS[variable.name]}"
                 found[name] = (variable, _fitting(arrays.get(name), tuple(variable.shape)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfkd.codecs import Heatmap
 from kfkd.lazy import keras
-from kfkd.models.blocks import conv_norm, unit_pixels, with_places
+from kfkd.models.blocks import activated, channel_dropout, conv_norm, unit_pixels, with_places
 from kfkd.models.options import options_of, widened
 from kfkd.models.plain import Shape
 from kfkd.registry import Plateau, Recipe, register
@@ -23,11 +23,13 @@ def unet(
     input_shape: Shape,
     filters: int,
     stride: int = 1,
-    activation: str | None = None,
+    answer: str | None = None,
     places: bool = False,
     *,
     width: float = 1.0,
     deeper: int = 0,
+    dropout: float = 0.0,
+    activation: str = "relu",
 ) -> Model:
     """An encoder of four levels, a decoder of transposed convolutions, and a map a keypoint.
 
@@ -42,9 +44,9 @@ def unet(
             with zeros, and the maps cut.
         filters: of the first level, twice as many at each further one.
         stride: 1, or 2 for a first convolution that halves the image.
-        activation: of the maps.
+        answer: activation of the maps.
         places: whether the net is told where a pixel lies.
-        width, deeper: see `kfkd.models.options`.
+        width, deeper, dropout, activation: see `kfkd.models.options`.
 
     Returns:
         An uncompiled model whose outputs are (ceil(h / stride), ceil(w / stride), maps).
@@ -62,30 +64,30 @@ def unet(
     if stride > 1:
         # A kernel of twice the step keeps each cell's centre amid the pixels it stands for.
         x = layers.Conv2D(filters, 2 * stride, strides=stride, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
-    x = _levels(x, filters, 2 + deeper)
+        x = activated(layers.BatchNormalization()(x), activation)
+    x = channel_dropout(_levels(x, filters, 2 + deeper, activation), dropout)
     if grid != size:
         x = layers.Cropping2D([(0, g - side) for g, side in zip(grid, size, strict=True)])(x)
     # Float32 whatever the precision: a peak between cells needs more than bfloat16's eight bits.
-    x = layers.Conv2D(maps, 1, activation=activation, dtype="float32", name="maps")(x)
+    x = layers.Conv2D(maps, 1, activation=answer, dtype="float32", name="maps")(x)
     return keras.Model(image, x, name=name)
 
 
-def _levels(x: Any, filters: int, depth: int) -> Any:
-    layers, skipped = keras.layers, []
+def _levels(x: Any, filters: int, depth: int, activation: str) -> Any:
+    layers, skipped, style = keras.layers, [], (depth, activation)
     for level in range(_LEVELS):
-        skipped.append(_convolved(x, filters * 2**level, depth))
+        skipped.append(_convolved(x, filters * 2**level, *style))
         x = layers.MaxPooling2D()(skipped[-1])
-    x = _convolved(x, filters * 2**_LEVELS, depth)
+    x = _convolved(x, filters * 2**_LEVELS, *style)
     for level in reversed(range(_LEVELS)):
         x = layers.Conv2DTranspose(filters * 2**level, 2, strides=2)(x)
-        x = _convolved(layers.Concatenate()([x, skipped[level]]), filters * 2**level, depth)
+        x = _convolved(layers.Concatenate()([x, skipped[level]]), filters * 2**level, *style)
     return x
 
 
-def _convolved(x: Any, filters: int, depth: int) -> Any:
+def _convolved(x: Any, filters: int, depth: int, activation: str) -> Any:
     for _ in range(depth):
-        x = keras.layers.ReLU()(conv_norm(x, filters))
+        x = activated(conv_norm(x, filters), activation)
     return x
 
 
@@ -111,7 +113,7 @@ def _convolved(x: Any, filters: int, depth: int) -> Any:
 def unet_heatmap_68(outputs: int, input_shape: Shape = (224, 224, 3), **options: Any) -> Model:
     """The brain-MRI U-Net with 32 first filters and a map for each keypoint; as `unet`."""
     name = "unet_heatmap_68"
-    return unet(name, outputs, input_shape, 32, activation="sigmoid", **options)
+    return unet(name, outputs, input_shape, 32, answer="sigmoid", **options)
 
 
 @register(

@@ -111,7 +111,7 @@ def vgg16_small(
     x = vgg_stages(image, (16, 32, 64, 128, 256), **options)
     x = dense_dropout(x, units, "relu", dropout)
     x = dense_dropout(x, units // 2, "relu", dropout)
-    x = keras.layers.Dense(units // 4, activation="relu")(x)
+    x = dense_dropout(x, units // 4, "relu", 0.0)
     return keras.Model(image, coordinates(x, outputs), name="vgg16_small")
 
 
@@ -184,6 +184,7 @@ def vgg16_transfer(
     preprocess: bool = False,
     units: int = 256,
     dropout: float = 0.0,
+    activation: str = "relu",
 ) -> Model:
     """Keras' VGG16 as a backbone with a dense head, trained frozen first, then its last layers.
 
@@ -192,7 +193,7 @@ def vgg16_transfer(
         input_shape: (h, w, c), pixels 0–255; one grey channel is repeated three times.
         weights: "imagenet", a weights file, or None for random ones.
         preprocess: subtract ImageNet's mean colours, as VGG was trained with.
-        units, dropout: of the dense layer.
+        units, dropout, activation: of the dense layer.
 
     Returns:
         An uncompiled model whose outputs are pixels; its backbone is the layer "backbone".
@@ -208,5 +209,5 @@ def vgg16_transfer(
         # Caffe's order is blue, green, red; on grey pictures only the means matter.
         x = layers.Normalization(mean=(103.939, 116.779, 123.68), variance=(1.0, 1.0, 1.0))(x)
     x = layers.Flatten()(application("VGG16", (*input_shape[:2], 3), weights)(x))
-    x = dense_dropout(x, units, "relu", dropout)
+    x = dense_dropout(x, units, activation, dropout)
     return keras.Model(image, coordinates(x, outputs), name="vgg16_transfer")

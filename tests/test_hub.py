@@ -150,6 +150,17 @@ def test_saved_models_need_neither_module_nor_hub(module, faces, tmp_path, unfre
     assert changed(second, faces, None), "a loaded model can be trained on"
 
 
+def test_a_hidden_layer_and_dropout_go_above_the_module(module, faces, tmp_path):
+    options = {"units": 5, "dropout": 0.5, "activation": "elu"}
+    model = kfkd.build("mobilenet_v2_050", 8, weights=str(module), **options)
+    assert [type(x).__name__ for x in model.layers[-3:]] == ["Dense", "Dropout", "Dense"]
+    assert model.layers[-3].activation.__name__ == "elu"
+    assert sum(x.count_params() for x in model.layers[-3:]) == 17 * 5 + 6 * 8
+    _save_model(model, tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(faces.images), model(faces.images))
+
+
 def test_weights_files_fit_too(model, module, faces, tmp_path):
     changed(model, faces, None)
     model.save_weights(tmp_path / "x.weights.h5")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from keras_tuner import HyperParameters
 
@@ -17,7 +18,7 @@ from kfkd.searches.text import space_text
 pytestmark = pytest.mark.usefixtures("keras_ready")
 
 HUB = ("mobilenet_v2_050", "mobilenet_v2_075", "inception_v2", "resnet_v2_50")
-"""Entries whose builders want a module of TF-Hub, and have no options to draw."""
+"""Entries whose builders want a module of TF-Hub; tests/test_hub.py builds one."""
 
 LARGE = ("lenet5", "vgg", "alexnet", "resnet50", "resnet_v2", "inception", "youtube", "unet_heat")
 NAMES = list(entries())
@@ -71,18 +72,33 @@ def test_what_a_space_draws_can_be_built(name, tmp_path):
     assert model.count_params() > 0 and set(drawn["options"]) <= {*builder_options(found), *usual}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_space_has_all_that_its_net_has(name):
+    found, names = entry(name), {parameter.name for parameter in declared(name)[0].space}
+    lacking = {"width", "deeper", "units", "dropout", "activation"} - names
+    if found.recipe.phases:
+        assert lacking == {"width", "deeper"}, "a backbone's are those of its weights"
+    else:
+        assert lacking == (
+            {"units"} if len(found.codec.output_shape(3, (96, 96, 1))) > 1 else set()
+        )
+
+
 @pytest.mark.parametrize(
     ("name", "options", "params"),
     [
         ("study_model_1", {"width": 0.5, "deeper": 1, "units": 64, "dropout": 0.0}, None),
         ("imm58_cnn5", {"width": 2.0, "activation": "gelu", "dropout": 0.3}, None),
         ("simple_cnn", {"units": 50}, 8 * 51 + 50 * (93 * 93 * 2 + 1)),
+        ("baseline", {"units": 50, "width": 0.2}, 30 * 51 + 50 * (94 * 94 * 2 + 1)),
+        ("resnet18_gray", {"units": 64, "width": 0.125}, 136 * 65 + 64 * (64 + 1)),
+        ("mobilenet_v2_050_keras", {"weights": None, "units": 64}, 8 * 65 + 64 * (1280 + 1)),
     ],
 )
 def test_options_change_the_net(name, options, params):
     found = entry(name)
     outputs = subset_outputs(found, found.subsets[0])
-    model, usual = kfkd.build(name, outputs, **options), kfkd.build(name, outputs)
+    model, usual = (kfkd.build(name, outputs, **o) for o in (options, dict(found.offline)))
     assert model.count_params() != usual.count_params()
     kinds = [type(layer).__name__ for layer in model.layers]
     assert ("Dropout" in kinds) == bool(options.get("dropout"))
@@ -93,6 +109,36 @@ def test_options_change_the_net(name, options, params):
         assert model.layers[2].activation.__name__ == "gelu"
     if params:
         assert sum(x.count_params() for x in model.layers[-2:]) == params
+
+
+@pytest.mark.parametrize("name", ["lenet5", "alexnet", "vgg16_small", "study_model_1"])
+def test_without_units_there_is_no_hidden_dense_layer(name):
+    layers = kfkd.build(name, 8, units=0, width=0.1).layers
+    assert [x.name for x in layers if type(x).__name__ == "Dense"] == ["coordinates"]
+
+
+@pytest.mark.parametrize("name", ["baseline", "pyramid", "unet_small_68", "resnet18_gray"])
+def test_an_activation_takes_every_relus_place(name):
+    usual, other = (activations(kfkd.build(name, 8, activation=a)) for a in ("relu", "silu"))
+    assert "relu" in usual and other == ["silu" if a == "relu" else a for a in usual]
+
+
+def activations(model):
+    """Names of activations other than none, by layer."""
+    found = [
+        "relu" if type(x).__name__ == "ReLU" else getattr(x, "activation", None)
+        for x in model.layers
+    ]
+    names = [a if isinstance(a, str) else getattr(a, "__name__", "linear") for a in found]
+    return [a for a in names if a != "linear"]
+
+
+@pytest.mark.parametrize("name", ["pyramid", "unet_small_68"])
+def test_maps_have_whole_channels_left_out(name):
+    *_, dropout, maps = kfkd.build(name, 3, (64, 64, 1), dropout=0.5).layers
+    assert maps.name == "maps"
+    kept = np.asarray(dropout(np.ones((4, *dropout.input.shape[1:])), training=True))
+    assert {0.0, 2.0} == {*kept.ravel()} and (kept == kept[:, :1, :1]).all()
 
 
 def test_losses_are_in_pixels_whatever_the_codec():

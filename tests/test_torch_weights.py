@@ -71,6 +71,12 @@ def test_every_weight_but_the_last_layers_comes_from_the_file(net, arrays, tmp_p
         np.testing.assert_array_equal(before, after)
 
 
+def test_hidden_dense_layers_are_not_looked_for(arrays, tmp_path):
+    path = save(tmp_path / "w.npz", arrays)
+    net = resnet("net", 4, (32, 32, 1), basic, (1, 1), str(path), units=3, activation="silu")
+    np.testing.assert_array_equal(net.get_layer("bn1").gamma, arrays["bn1.weight"])
+
+
 def test_layers_that_differ_may_be_left_out(net, arrays, tmp_path):
     del arrays["conv1.weight"]
     fill_from_torch(net, save(tmp_path / "w.npz", arrays), skip=("conv1",))

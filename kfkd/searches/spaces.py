@@ -22,7 +22,8 @@ def search_space(name: str, fixed: Container[str] = ()) -> Space:
 
     It has optimiser, learning rate, batch size, loss and augmentation mix; of entries with a
     pre-trained backbone how much of it learns in the end; and those options of the entry's builder
-    that are called as in `kfkd.models.options`, so that models of one's own have them too.
+    that are called as in `kfkd.models.options`, so that models of one's own have them too. Nets of
+    maps have no dense units, pre-trained backbones the width and depth of their weights.
 
     Args:
         name: entry of the zoo.
