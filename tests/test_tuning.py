@@ -171,6 +171,25 @@ def test_the_table_and_the_picture_show_each_trial(done):
     assert {axes.get_title() for axes in figure.axes[1:]} <= varied
 
 
+def test_the_picture_has_whole_names_however_long(done):
+    short = ["standard, blur(2)", "standard, blur(3)"]
+    text = ", ".join(["flip(p=0.5)", "rotate(15)", "brightness(0.2)", "elastic(30, 4)"] * 2)
+    space = [
+        {"name": "mix", "kind": "Choice", "values": short, "default": short[0]},
+        {"name": "text", "kind": "Choice", "values": [*short, text], "default": text},
+    ]
+    rows = [{**row, "values": {"mix": name, "text": value}} for row, name, value in
+            zip(done.trials, short, (text, short[0]), strict=True)]  # fmt: skip
+    figure = trials_picture(replace(done, facts={**done.facts, "space": space}, trials=(*rows,)))
+    figure.canvas.draw()
+    for axes, names in zip(figure.axes[1:], (short, [*short, text]), strict=True):
+        told = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+        assert told == names
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert all(min(box.x0, box.y0) >= 0 for box in boxes), "nothing is cut off either"
+        assert axes.get_window_extent().height > 100
+
+
 def test_a_finished_search_is_returned_and_trains_nothing(done, faces, imagined):
     again = tune("tiny", faces, out=done.out, trials=2, **ASKED)
     assert again.as_dict() == done.as_dict() and not imagined.calls

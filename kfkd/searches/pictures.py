@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import ceil
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS, _FAR = 4, 1.15
+_SHORT, _LONG, _LINES = 5, 20, 3  # letters of labels that stand upright, or aslant; else lines
 _PLAIN = "#606060"
 
 
@@ -33,8 +35,13 @@ def trials_picture(found: Search) -> Figure:
     """
     varied = [f for f in found.facts["space"] if len(_drawn(found, f["name"])) > 1]
     rows = ceil(len(varied) / _COLUMNS)
-    figure = new_figure(3.1 * _COLUMNS, 3.4 + 2.6 * rows, layout="constrained")
-    grid = figure.add_gridspec(rows + 1, _COLUMNS, height_ratios=[1.3, *[1.0] * rows])
+    heights = [3.4, *[2.6] * rows]
+    for number, facts in enumerate(varied):
+        heights[1 + number // _COLUMNS] = max(
+            heights[1 + number // _COLUMNS], _height(found, facts)
+        )
+    figure = new_figure(3.1 * _COLUMNS, sum(heights), layout="constrained")
+    grid = figure.add_gridspec(rows + 1, _COLUMNS, height_ratios=heights)
     _draw_order(figure.add_subplot(grid[0, :]), found)
     for number, facts in enumerate(varied):
         axes = figure.add_subplot(grid[1 + number // _COLUMNS, number % _COLUMNS])
@@ -84,20 +91,52 @@ def _draw_order(axes: Axes, found: Search) -> None:
     plain_axes(axes)
 
 
+def _known(found: Search, facts: Mapping[str, Any]) -> list[Any]:
+    """The values that a setting's ticks stand for; [] where its axis is one of numbers."""
+    drawn = _drawn(found, facts["name"])
+    many = facts["kind"] == "Int" and len(drawn) > _COLUMNS**2
+    if facts["kind"] == "Float" or many:
+        return []
+    return list(dict.fromkeys([*facts.get("values", ()), *sorted(drawn)]))
+
+
+def _height(found: Search, facts: Mapping[str, Any]) -> float:
+    """Inches that a setting's panel needs with its labels."""
+    letters = max((len(value_text(value)) for value in _known(found, facts)), default=0)
+    if letters > _LONG:
+        return 2.2 + 0.075 * _line(letters)
+    return 2.6 if letters <= _SHORT else 2.3 + 0.04 * letters
+
+
+def _line(letters: int) -> int:
+    """How many letters a line has where labels of so many stand on end."""
+    return min(max(_LONG, letters // _LINES + 8), 48)
+
+
 def _draw_setting(axes: Axes, found: Search, facts: Mapping[str, Any]) -> None:
     rows = [row for row in found.ranked if facts["name"] in row["values"]]
     values, scores = [row["values"][facts["name"]] for row in rows], _scores(found, rows)
-    places, many = values, facts["kind"] == "Int" and len(set(values)) > _COLUMNS**2
-    if facts["kind"] == "Float" or many:
-        axes.set_xscale(facts.get("sampling") or "linear")
-    else:
-        known = list(dict.fromkeys([*facts.get("values", ()), *sorted(values)]))
+    places = values
+    if known := _known(found, facts):
         places = [known.index(value) for value in values]
-        names = [value_text(value)[:14] for value in known]
-        turned = 30 if max(map(len, names)) > 5 else 0
-        axes.set_xticks(range(len(names)), names, rotation=turned, fontsize=8)
-        axes.margins(x=0.15)
+        _label(axes, [value_text(value) for value in known])
+    else:
+        axes.set_xscale(facts.get("sampling") or "linear")
     axes.plot(places, scores, "o", color=_PLAIN, ms=4)
     axes.plot(places[:1], scores[:1], "o", color=TRUTH, ms=7)
     axes.set_title(facts["name"], fontsize=10)
     plain_axes(axes)
+
+
+def _label(axes: Axes, names: Sequence[str]) -> None:
+    """Ticks with whole names: upright where they are short, else aslant, or on end in lines."""
+    letters = max(map(len, names))
+    style: dict[str, Any] = {}
+    if letters > _LONG:
+        line = _line(letters)
+        names = ["\n".join(wrap(n, line, max_lines=_LINES, placeholder=" …")) for n in names]
+        style = {"rotation": 90}
+    elif letters > _SHORT:
+        style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, fontsize=8, **style)
+    axes.set_xlim(-0.5, len(names) - 0.5)
