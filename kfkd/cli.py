@@ -123,7 +123,7 @@ def _add_runs(verbs: Any) -> None:
     verb = _verb(verbs, "train", commands.train, "train a model of the zoo", _data, _quiet)
     _train_options(verb)
     about = "go on with an unfinished run"
-    _verb(verbs, "resume", commands.resume, about, _run, _data, _quiet, _devices)
+    _verb(verbs, "resume", commands.resume, about, _run, _data, _quiet, _devices, _machines)
     verb = _verb(verbs, "evaluate", commands.evaluate, "score a run", _run, _data, _json, _quiet)
     verb.add_argument("--all", action="store_true", help="every row, not only the held-out ones")
     _add_reports(verbs)
@@ -438,6 +438,10 @@ def _train_options(verb: Parser) -> None:
     verb.add_argument("--fine-tune-rate", type=float, metavar="R", help=about)
     verb.add_argument("--out", metavar="DIR", help="run folder; an unfinished one there goes on")
     _devices(verb)
+    _machines(verb)
+
+
+def _machines(verb: Parser) -> None:
     about = "how many machines train together under JAX, or auto: as Slurm and others say; each "
     about += "runs this command, see docs/distributed.md"
     verb.add_argument("--machines", metavar="N", help=about)

@@ -129,7 +129,10 @@ def resume(options: Namespace) -> None:
     _calm_tensorflow()
     from kfkd.training import resume as verb
 
-    _print_run(verb(options.folder, options.data, options.quiet, _count(options.devices)))
+    given = (options.folder, options.data, options.quiet, _count(options.devices))
+    run = verb(*given, machines=_machines(options))
+    if is_first():
+        _print_run(run)
 
 
 def augment(options: Namespace) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,29 @@ def _advice(error: Exception) -> str:
             return _ADVICE[key]
     if names & {"ConnectionError", "Timeout", "ConnectTimeout", "ReadTimeout"}:
         return _ADVICE["network"]
+    if broken := _broken_token():
+        return f"{broken}; {_TOKEN}"
     return f"{type(error).__name__}: {error}"
+
+
+def _broken_token() -> str:
+    """What is wrong with the user's kaggle.json; "" where it is sound, or not what is used."""
+    if all(os.environ.get(name) for name in ("KAGGLE_USERNAME", "KAGGLE_KEY")):
+        return ""
+    folder = os.environ.get("KAGGLE_CONFIG_DIR") or Path.home() / ".kaggle"
+    path = Path(folder, "kaggle.json")
+    if not path.exists():
+        return ""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    except (ValueError, RecursionError) as error:
+        empty = path.stat().st_size == 0
+        return f"{path} is {'empty' if empty else f'not valid JSON ({error})'}"
+    wanted = ("username", "key")
+    missing = [name for name in wanted if not isinstance(told, dict) or not told.get(name)]
+    return f"{path} holds no {' and no '.join(missing)}" if missing else ""
 
 
 def _is_own(path: Path) -> bool:

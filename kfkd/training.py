@@ -26,6 +26,7 @@ from kfkd.machines.devices import check_devices, devices_for
 from kfkd.machines.joining import join
 from kfkd.progress import say
 from kfkd.registry import entry
+from kfkd.run_records import check_record
 from kfkd.runs import RECORD, Run, load_run, save_record
 from kfkd.several import several
 from kfkd.skeletons import SKELETONS, Skeleton
@@ -199,6 +200,7 @@ def resume(
     data: Any = None,
     quiet: bool = False,
     devices: int | str | None = None,
+    machines: Machines | str | None = None,
 ) -> Run:
     """Goes on with an unfinished run, with the settings and data that its run.json names.
 
@@ -207,6 +209,7 @@ def resume(
         data: where the data is now; None = where it was.
         quiet: no progress.
         devices: as for `train`.
+        machines: as for `train`; only machine 0 needs the folder.
 
     Returns:
         The finished run.
@@ -221,11 +224,17 @@ def resume(
         >>> kfkd.resume("runs/doc", quiet=True).finished
         True
     """
-    run = load_run(folder)
+    check_devices(devices, several=machines not in (None, Machines()))
+    # Alone it says what is wrong with the folder before a backend is there.
+    joined = Machines() if machines is None else join(machines, quiet)
+    record = joined.told(lambda: load_run(folder).record)
+    run = Run(Path(folder), check_record(record, Path(folder, RECORD)))
     arguments = saved_arguments(run)
     data = own_data(run) if data is None else data
     name = arguments.pop("name")
-    return train(name, data, out=folder, quiet=quiet, devices=devices, **arguments)
+    return train(
+        name, data, out=folder, quiet=quiet, devices=devices, machines=machines, **arguments
+    )
 
 
 def _teachers(runs: Any) -> list[Run | str | Path]:

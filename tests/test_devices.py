@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+from kfkd.cli import main
 from kfkd.errors import KfkdError
 from kfkd.learning.determinism import take_memory_as_needed
 from kfkd.machines.cluster import Machines
@@ -203,7 +204,12 @@ def test_a_killed_machine_is_told_and_the_run_goes_on_to_what_one_device_trains(
     _, said = ended(killed, -signal.SIGKILL)
     assert "kfkd: machine 1 of 2 was killed, or lost another one" in said
     assert [row["epoch"] for row in load_run(tmp_path / "run").history()["all"]] == [1]
-    for process in list(machines(("run", "nowhere"))):
+    at = {"KERAS_BACKEND": "jax", "KFKD_MACHINES": "2", "KFKD_COORDINATOR": place}
+    again = [
+        started(ZOO + COMMAND, "lives", "resume", tmp_path / folder, **at, KFKD_MACHINE=str(index))
+        for index, folder in enumerate(("run", "nowhere"))
+    ]
+    for process in again:
         ended(process)
     assert not (tmp_path / "nowhere").exists(), "one machine alone writes"
     out = [*command, "--out", tmp_path / "alone"]
@@ -314,6 +320,40 @@ def test_machines_that_make_no_sense_are_refused(machines, wanted, monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(KfkdError, match=wanted):
         join(machines)
+
+
+@needs("jax")
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        ({}, "nothing here is of Slurm, Open MPI, Kubernetes"),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, "not SLURM_STEP_NODELIST, SLURM_PROCID, "),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, r'pip install "jax\[k8s\]"'),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_auto_without_a_scheduler_says_what_it_found(there, found, monkeypatch):
+    for name in [n for n in os.environ if n.startswith(("SLURM_", "OMPI_", "KUBERNETES_"))]:
+        monkeypatch.delenv(name)
+    for name, value in there.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    wanted = f"machines auto cannot tell how many.*{found}.*--machines N --machine I --coordinator"
+    with pytest.raises(KfkdError, match=wanted):
+        join("auto", quiet=True)
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="what TensorFlow cannot")
+def test_resume_has_trains_machines_and_flags(monkeypatch, capsys, tmp_path):
+    words = ["resume", str(tmp_path), "--machines", "2", "--machine", "0", "--coordinator", "a:1"]
+    assert main(words) == 2
+    assert "for several machines set KERAS_BACKEND=jax" in capsys.readouterr().err
+    for variable, value in (("MACHINES", "2"), ("MACHINE", "1"), ("COORDINATOR", "b:2")):
+        monkeypatch.setenv(f"KFKD_{variable}", value)
+    assert main(words[:2]) == 2
+    assert "for several machines set KERAS_BACKEND=jax" in capsys.readouterr().err
+    assert main([*words[:2], "--devices", "2"]) == 2
+    assert "several machines train on all of their devices" in capsys.readouterr().err
 
 
 def test_one_machine_tells_itself():

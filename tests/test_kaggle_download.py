@@ -69,6 +69,33 @@ def test_every_failure_says_what_to_do(kagglehub, tmp_path, capsys, error, advic
     assert not (tmp_path / "data" / "kaggle").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "kaggle.json is empty; make an API token"),
+        ('{"username": ', "kaggle.json is not valid JSON (Expecting value: line 1 column 14"),
+        ('{"username": "me"}', "kaggle.json holds no key; make"),
+        ('{"username": "", "key": ""}', "kaggle.json holds no username and no key; make"),
+        ("[]", "kaggle.json holds no username and no key"),
+        (b"\xff\xfe", "kaggle.json is not valid JSON ('utf-8' codec"),
+    ],
+)
+def test_a_broken_token_is_named(kagglehub, tmp_path, monkeypatch, content, told):
+    file = tmp_path / "kaggle.json"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    kagglehub.answer = ValueError(f"Invalid Kaggle credentials file at {file}")
+    with pytest.raises(KfkdError) as caught:
+        kfkd.download_data("kaggle", tmp_path / "data", quiet=True)
+    assert f"was not downloaded: {tmp_path}/" in str(caught.value) and told in str(caught.value)
+    monkeypatch.setenv("KAGGLE_USERNAME", "me")
+    monkeypatch.setenv("KAGGLE_KEY", "secret")
+    with pytest.raises(KfkdError, match="ValueError: Invalid"):
+        kfkd.download_data("kaggle", tmp_path / "data", quiet=True)
+
+
 def test_without_kagglehub_it_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(KfkdError, match="pip install kagglehub"):

@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from io import FileIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -136,6 +138,24 @@ def test_a_tiny_disk_is_named_and_keeps_what_it_had(tiny_disk, when, name, file)
     assert kind == "WriteError" and kept
     assert text.startswith("cannot write ") and f"/disk/{file}" in text and reason in text
     assert "kfkd-" not in text and "\n" not in text
+    assert "0.0 MB" not in text
+
+
+def test_what_is_free_is_told_in_a_unit_that_says_something(tmp_path, monkeypatch):
+    sizes = (0, 999, 4096, 999_950, 12_300_000, 5_000_000_000_000)
+    told = ["0 bytes", "999 bytes", "4.1 kB", "1.0 MB", "12.3 MB", "5000.0 GB"]
+    assert [files._told(size) for size in sizes] == told
+    system = SimpleNamespace(f_files=1000, f_favail=0)
+    monkeypatch.setattr(os, "statvfs", lambda folder: system)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4096))
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    taken = pytest.raises(WriteError, match=r"4\.1 kB free, but all 1,000 inodes are taken")
+    with taken, files.replacing(tmp_path / "a.txt"):
+        raise full
+    system.f_files = 0  # a file system without a table of them
+    wanted = pytest.raises(WriteError, match=r"9 bytes wanted, 4\.1 kB free\)")
+    with wanted, files.replacing(tmp_path / "a.txt", 9):
+        raise full
 
 
 @pytest.mark.parametrize("when", ["full", "read-only"])

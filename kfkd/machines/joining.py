@@ -154,7 +154,29 @@ def _initialize(asked: Machines, quiet: bool) -> None:
         with last_words(nobody):  # JAX aborts
             jax.distributed.initialize(**{k: v for k, v in settings.items() if k in known})
     except (RuntimeError, ValueError) as error:
+        if asked.count is None and "be defined" in str(error):
+            raise KfkdError(_nobody_says()) from error
         raise KfkdError(f"this machine cannot join the others{where}: {error}") from error
+
+
+_SLURMS = tuple(
+    f"SLURM_{name}" for name in ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID")
+)
+
+
+def _nobody_says() -> str:
+    """Why "auto" comes to nothing, and what to do."""
+    absent = [name for name in _SLURMS if name not in os.environ]
+    if _SLURMS[0] in os.environ and absent:
+        found = f"Slurm's {_SLURMS[0]} is there, but not {', '.join(absent)}: start it with srun"
+    elif "KUBERNETES_SERVICE_HOST" in os.environ:
+        found = 'this is Kubernetes, of which JAX learns by: pip install "jax[k8s]"'
+    else:
+        found = "nothing here is of Slurm, Open MPI, Kubernetes or a TPU's host"
+    return (
+        f"machines auto cannot tell how many machines there are: {found}; or name them with "
+        "--machines N --machine I --coordinator HOST:PORT"
+    )
 
 
 def _worker_of_many() -> bool:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +102,10 @@ def _telling(path: Path, beside: Path | None = None, size: int | None = None) ->
         if reason is None:
             raise
         if os.strerror(errno.ENOSPC) in reason:
-            wanted = "" if size is None else f"{_megabytes(size)} wanted, "
+            wanted = "" if size is None else f"{_told(size)} wanted, "
             if beside is not None:
                 remove(beside)
-            reason += f" ({wanted}{_megabytes(_free(path.parent))} free)"
+            reason += f" ({wanted}{_room(path.parent)})"
         raise WriteError(path, reason) from error
 
 
@@ -142,15 +142,29 @@ _UNWRITTEN = (
 and a disk that fails."""
 
 
-def _free(folder: Path) -> int:
+def _room(folder: Path) -> str:
+    """What a file system has left for us: bytes, or no place for one more file."""
     try:
-        return shutil.disk_usage(folder).free
+        free = shutil.disk_usage(folder).free
     except OSError:
-        return 0
+        return "how much is free cannot be told"
+    with suppress(OSError, AttributeError):  # Windows has no inodes
+        system = os.statvfs(folder)
+        if system.f_files and not system.f_favail:
+            return (
+                f"{_told(free)} free, but all {system.f_files:,} inodes are taken: too many files"
+            )
+    return f"{_told(free)} free"
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+def _told(size: int) -> str:
+    """Bytes for people: "0 bytes", "4.1 kB", "12.3 MB"."""
+    if size < 1000:
+        return f"{size} bytes"
+    kilo, mega = size / 1e3, size / 1e6
+    if kilo < 999.95:
+        return f"{kilo:.1f} kB"
+    return f"{mega:.1f} MB" if mega < 999.95 else f"{mega / 1e3:.1f} GB"
 
 
 def bytes_of(arrays: Mapping[str, Any]) -> int:
