@@ -36,7 +36,7 @@ def _keep_zero_padding(graph: Any) -> None:
     padded places out: zeros would have won over what is negative.
     """
     import onnx
-    from numpy import float32
+    from numpy import array, float32
 
     pooled = {name for node in graph.node if node.op_type == "MaxPool" for name in node.input}
     padded = [node for node in graph.node if node.op_type == "Pad" and pooled & set(node.output)]
@@ -47,7 +47,9 @@ def _keep_zero_padding(graph: Any) -> None:
         if not constant or (given is not None and onnx.numpy_helper.to_array(given).any()):
             continue
         name = f"{node.output[0]}_nearly_nothing"
-        graph.initializer.append(onnx.numpy_helper.from_array(float32(_NEARLY_NOTHING), name))
+        graph.initializer.append(
+            onnx.numpy_helper.from_array(array(_NEARLY_NOTHING, float32), name)
+        )
         inputs = [*node.input[:2], name]
         del node.input[:]
         node.input.extend(inputs)
