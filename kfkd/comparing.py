@@ -18,7 +18,7 @@ from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.learning.determinism import one_op_at_a_time
 from kfkd.learning.settings import changed_recipe
-from kfkd.machine import versions
+from kfkd.machine import machine_words, versions
 from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import duration, say
 from kfkd.registry import Recipe, entry
@@ -164,7 +164,7 @@ def _finished(folder: Path) -> bool:
 
 
 def _row(run: Run, mix: str, out: Path) -> dict[str, Any]:
-    parts, machine = run.record["subsets"], run.record["machine"]
+    parts = run.record["subsets"]
     return {
         "mix": mix,
         "text": mix_text(mix),
@@ -174,7 +174,7 @@ def _row(run: Run, mix: str, out: Path) -> dict[str, Any]:
         "mean_face": {metric: run.metrics["mean_face"].get(metric) for metric in METRICS},
         "epochs": {subset: part["epochs"] for subset, part in parts.items()},
         "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
-        "machine": f"{machine['cpu']}, {machine['cores']} core{'s' * (machine['cores'] != 1)}",
+        "machine": machine_words(run.record["machine"]),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ def machine() -> dict[str, Any]:
         else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def machine_words(facts: Mapping[str, Any]) -> str:
+    """A machine in words, such as "AMD EPYC, 2 cores".
+
+    Args:
+        facts: of `machine`.
+    """
+    return f"{facts['cpu']}, {facts['cores']} core{'' if facts['cores'] == 1 else 's'}"
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError, RunError
+from kfkd.machine import machine_words
 from kfkd.progress import duration
 
 if TYPE_CHECKING:
@@ -128,13 +129,12 @@ def _failures(metrics: Mapping[str, Any]) -> str:
 def _made(run: Run) -> str:
     record = run.record
     seconds = sum(part.get("seconds", 0) for part in record["subsets"].values())
-    machine, versions = record["machine"], record["versions"]
-    told = ", ".join(f"{key} {value}" for key, value in versions.items() if value)
+    told = ", ".join(f"{key} {value}" for key, value in record["versions"].items() if value)
     before = [60 * stage["minutes"] for stage in record.get("lineage", ())]
     whole = f", {duration(seconds + sum(before))} in all" if before else ""
     return (
-        f"{_commands(run)}\n\n{duration(seconds)} of training{whole} on {machine['cpu']}, "
-        f"{machine['cores']} cores; {told}."
+        f"{_commands(run)}\n\n{duration(seconds)} of training{whole} on "
+        f"{machine_words(record['machine'])}; {told}."
     )
 
 

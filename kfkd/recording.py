@@ -11,6 +11,7 @@ from kfkd.errors import KfkdError, RunError
 from kfkd.learning.fine_tuning import fine_tuning_flags
 from kfkd.learning.key_values import key_value_words
 from kfkd.learning.settings import published_recipe, shown_runs, whole_recipe
+from kfkd.machine import machine_words
 from kfkd.pipelines.photo_sources import KINDS
 from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
@@ -152,7 +153,7 @@ def measured(run: Run) -> dict[str, Any]:
         **_cost(run),
         "images_per_second": {name: part["images_per_second"] for name, part in parts.items()},
         "seed": record["settings"]["seed"],
-        "machine": f"{record['machine']['cpu']}, {record['machine']['cores']} cores",
+        "machine": machine_words(record["machine"]),
         "command": training_command(run),
         **({"before": before} if before else {}),
     }

@@ -12,6 +12,7 @@ from kfkd.data import as_faces
 from kfkd.errors import RunError
 from kfkd.evaluation import own_data, score_faces, validation_faces
 from kfkd.ladders.changes import changes_of
+from kfkd.machine import machine_words
 from kfkd.recording import mix_name, training_command
 from kfkd.runs import Run, finished_run
 from kfkd.skeletons import KAGGLE_15
@@ -60,7 +61,7 @@ def measured_landmarks(run: Run, quiet: bool = False) -> dict[str, Any]:
         "minutes": round(part["seconds"] / 60, 1),
         "images_per_second": part["images_per_second"],
         "seed": record["settings"]["seed"],
-        "machine": f"{record['machine']['cpu']}, {record['machine']['cores']} cores",
+        "machine": machine_words(record["machine"]),
         "command": training_command(run),
     }
 
