@@ -500,15 +500,22 @@ def shared(tmp_path, monkeypatch):
         oracle.update_trial(number, {"all": 1.0 + int(number)})
         oracle.end_trial(SimpleNamespace(**{**vars(trial), "status": "COMPLETED"}))
 
-    return SimpleNamespace(oracle=oracle, clock=clock, told=told, ended=ended)
+    def passes(seconds):
+        """The chief looks after its workers every second."""
+        for _ in range(int(seconds)):
+            clock.now += 1
+            over = oracle.over()
+        return over
+
+    return SimpleNamespace(oracle=oracle, clock=clock, told=told, ended=ended, passes=passes)
 
 
 def test_the_trial_of_a_lost_worker_goes_to_whoever_asks_next(shared):
-    oracle, clock = shared.oracle, shared.clock
+    oracle, passes = shared.oracle, shared.passes
     assert [oracle.create_trial(name).trial_id for name in "ab"] == ["0", "1"]
-    clock.now += SILENCE - 1
+    passes(SILENCE)
     oracle.get_trial("1")
-    clock.now += 2
+    passes(1)
     assert oracle.create_trial("c").trial_id == "0", "nothing was heard of a"
     assert shared.told == ["a is lost, not heard of for 60 s: trial 0 goes to whoever asks next"]
     assert oracle.create_trial("a").trial_id == "2", "it came back, and its old trial is c's"
@@ -520,14 +527,15 @@ def test_the_trial_of_a_lost_worker_goes_to_whoever_asks_next(shared):
 
 
 def test_workers_wait_for_trials_that_may_come_back_and_the_chief_for_workers(shared):
-    oracle, clock = shared.oracle, shared.clock
+    oracle, passes = shared.oracle, shared.passes
     for name in "abc":
         oracle.create_trial(name)
     shared.ended("0")
     shared.ended("1")
     assert [oracle.create_trial(name).status for name in "ab"] == ["IDLE", "IDLE"]
-    assert not oracle.over() and not shared.told
-    clock.now += SILENCE + 1
+    assert not passes(SILENCE) and not shared.told
+    oracle.create_trial("a")
+    assert not passes(1)
     assert oracle.create_trial("a").trial_id == "2" and "c is lost" in shared.told[0]
     shared.ended("2")
     assert oracle.create_trial("a").status == "STOPPED"
@@ -536,26 +544,23 @@ def test_workers_wait_for_trials_that_may_come_back_and_the_chief_for_workers(sh
 
 
 def test_a_search_without_workers_says_once_and_then_rarely_how_to_go_on(shared):
-    oracle, clock = shared.oracle, shared.clock
-    assert not oracle.over() and not shared.told, "none has come yet"
+    oracle, passes = shared.oracle, shared.passes
+    assert not passes(100) and not shared.told, "none has come yet"
     oracle.create_trial("a")
-    for _ in range(1700):
-        clock.now += 1
-        assert not oracle.over()
+    assert not passes(1700)
     assert len(shared.told) == 2 and "a is lost" in shared.told[0]
     assert "no worker is left: start one again, with the same command" in shared.told[1]
-    clock.now += 200
-    assert not oracle.over()
+    assert not passes(200)
     assert shared.told[2:] == shared.told[1:2]
     assert oracle.create_trial("anyone").trial_id == "0"
 
 
 def test_a_silent_worker_keeps_its_trial_while_somebody_holds_its_folder(shared, tmp_path):
-    oracle, clock = shared.oracle, shared.clock
+    oracle, passes = shared.oracle, shared.passes
     oracle.create_trial("a")
     with locked(tmp_path / "trials" / "0"):
         for _ in range(300):
-            clock.now += 1
+            passes(1)
             assert oracle.create_trial("b").trial_id == "1"
         [told] = shared.told
         assert f"process {os.getpid()} on {socket.gethostname()}" in told
@@ -566,18 +571,28 @@ def test_a_silent_worker_keeps_its_trial_while_somebody_holds_its_folder(shared,
 
 
 def test_a_trial_that_two_workers_end_has_ended_once(shared):
-    oracle, clock = shared.oracle, shared.clock
+    oracle, passes = shared.oracle, shared.passes
     oracle.create_trial("a")
-    clock.now += SILENCE + 1
-    oracle.over()
+    passes(SILENCE + 1)
     shared.ended("0")
     assert oracle.create_trial("b").trial_id == "1", "a was only slow: its trial is done"
-    clock.now += SILENCE + 1
-    oracle.over()
+    passes(SILENCE + 1)
     assert oracle.create_trial("c").trial_id == "1"
     for _ in "bc":
         shared.ended("1")
     assert oracle.end_order == ["0", "1"] and not oracle.ongoing_trials
+
+
+def test_nobody_is_lost_because_the_chief_did_not_listen(shared, monkeypatch):
+    oracle, clock = shared.oracle, shared.clock
+    for name in "ab":
+        oracle.create_trial(name)
+    clock.now += 1000
+    assert not oracle.over() and not shared.told, "the chief stood still"
+    monkeypatch.setattr(oracle, "on_end", lambda *ended: shared.passes(1000))
+    shared.ended("0")
+    assert not shared.told, "it was busy"
+    assert {*oracle.ongoing_trials} == {"b"} and oracle.tuner_ids == {"a", "b"}
 
 
 def test_signs_of_life_come_while_a_worker_trains_whatever_becomes_of_them(monkeypatch):

@@ -83,7 +83,11 @@ class Lasting(Shared):
         super().end_trial(trial)
         failed = self.trials[number].status != "COMPLETED"
         self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
-        self.on_end(self, number)
+        self.busy = True  # with tables and pictures
+        try:
+            self.on_end(self, number)
+        finally:
+            self.busy = False
 
     def _check_consecutive_failures(self) -> None:
         """Nothing: `populate_space` stops the search."""

@@ -20,11 +20,11 @@ from keras_tuner import Oracle, synchronized
 
 from kfkd.progress import duration
 
-BEAT, SILENCE = 10.0, 60.0
-"""Seconds between a worker's signs of life, and those after which it is lost."""
+BEAT, LOOK, SILENCE = 10.0, 1.0, 60.0
+"""Seconds between a worker's signs of life, between the chief's looks at its workers, and those
+after which a worker that is silent is lost."""
 
 _AGAIN = 1800.0  # seconds until the same wait is told once more
-_LOOK = 1.0  # seconds between the chief's looks at its workers
 
 
 class Shared(Oracle):
@@ -46,7 +46,8 @@ class Shared(Oracle):
     ) -> None:
         super().__init__(**settings)
         self.holder, self.tell = holder, tell
-        self.stopped = False
+        self.stopped = self.busy = False
+        self._clock, self._looked = 0.0, time.monotonic()
         self._heard: dict[str, float] = {}
         self._worker_of: dict[str, str] = {}
         self._told: dict[str, float] = {}
@@ -54,7 +55,7 @@ class Shared(Oracle):
     @synchronized
     def create_trial(self, tuner_id: str) -> Any:
         """The next trial of a worker, which waits as long as one that runs may come back to it."""
-        self._heard[tuner_id] = time.monotonic()
+        self._heard[tuner_id] = self._clock
         self._take_back()
         trial = super().create_trial(tuner_id)
         if trial.status == "STOPPED" and self.ongoing_trials:
@@ -68,12 +69,19 @@ class Shared(Oracle):
     def get_trial(self, trial_id: str) -> Any:
         """A trial, for which a worker asks as a sign of life."""
         if trial_id in self._worker_of:
-            self._heard[self._worker_of[trial_id]] = time.monotonic()
+            self._heard[self._worker_of[trial_id]] = self._clock
         return super().get_trial(trial_id)
 
     @synchronized
     def over(self) -> bool:
-        """Whether no worker is there any more, and none is wanted; says whom it waits for."""
+        """Whether no worker is there any more, and none is wanted; says whom it waits for.
+
+        To be asked every `LOOK` seconds. The clock that workers are judged by stands still while
+        the chief itself does, or is busy and does not listen.
+        """
+        now = time.monotonic()
+        self._clock += 0 if self.busy else min(now - self._looked, 2 * LOOK)
+        self._looked = now
         self._take_back()
         for worker in self.tuner_ids - {*self.ongoing_trials}:
             if self._silent(worker):
@@ -106,7 +114,7 @@ class Shared(Oracle):
             self.tell(f"{worker} is lost, {silence}: trial {number} goes to whoever asks next")
 
     def _silent(self, worker: str) -> bool:
-        return time.monotonic() - self._heard.get(worker, float("-inf")) > SILENCE
+        return self._clock - self._heard.get(worker, float("-inf")) > SILENCE
 
     def _tell(self, message: str) -> None:
         """Tells of a wait once, and then rarely."""
@@ -159,5 +167,5 @@ def serve(oracle: Any, address: str) -> None:
         raise RuntimeError(f"cannot bind {address}")
     server.start()
     while not oracle.over():
-        time.sleep(_LOOK)
-    server.stop(_LOOK).wait()
+        time.sleep(LOOK)
+    server.stop(LOOK).wait()
