@@ -59,19 +59,22 @@ class Augment:
         return images, keypoints
 
     def _check(self, images: Any, keypoints: Any) -> None:
-        shape = tuple(getattr(images, "shape", ()))
+        shape = _shape(images)
         if len(shape) != 4 or None in shape:
             told = shape or type(images).__name__
             raise KfkdError(f"a mix wants images of known shape (n, h, w, c). Received: {told}")
         kind = keras.backend.standardize_dtype(images.dtype)
         if kind != "uint8":
             raise KfkdError(f"a mix wants uint8 images, values 0 to 255. Received: {kind}")
-        points, wanted = tuple(getattr(keypoints, "shape", ())), (shape[0], len(self.mirror), 2)
+        points, wanted = _shape(keypoints), (shape[0], len(self.mirror), 2)
         if len(points) != 3 or any(p not in (None, w) for p, w in zip(points, wanted, strict=True)):
             raise KfkdError(
                 f"a mix bound to {len(self.mirror)} keypoints wants keypoints {wanted} for these "
                 f"images. Received: {points or type(keypoints).__name__}"
             )
+        kind = keras.backend.standardize_dtype(keypoints.dtype)
+        if kind != "float32":
+            raise KfkdError(f"a mix wants float32 keypoints. Received: {kind}")
 
     def _moved(
         self, images: Any, keypoints: Any, draws: Draws, turns: list[Turn]
@@ -104,6 +107,12 @@ class Augment:
         inside = ops.where(place.mirrored[:, None], swapped, inside)
         lost = ops.logical_and(inside, ops.logical_not(_inside(here, place.into)))
         return ops.where(lost[..., None], np.float32(np.nan), here)
+
+
+def _shape(array: Any) -> tuple[int | None, ...]:
+    """An array's shape; () of what has none, or none that is known."""
+    shape = getattr(array, "shape", ())
+    return () if getattr(shape, "rank", 0) is None else tuple(shape)
 
 
 def _inside(keypoints: Any, size: tuple[int, int]) -> Any:

@@ -84,14 +84,19 @@ def mix_from(text: str, name: str = "", named: Mapping[str, str] | None = None) 
         mixes = [item for item in items if isinstance(item, Mix)]
         inner += [mix.frame for mix in mixes if mix.frame != Frame()]
         branches += _joined([mix.branches for mix in mixes], text)
+        _check_count(len(branches), text)
     return Mix(branches, _frame(frames, inner, text), name)
 
 
 def _joined(parts: list[Sequence[Sequence[Transform]]], text: str) -> list[list[Transform]]:
     """The branches of mixes one behind the other: each of the first with each of the next."""
-    if prod(map(len, parts)) > _MOST:
-        raise KfkdError(f"a mix wants {_MOST} branches at most. Received: more in {text!r:.200}")
+    _check_count(prod(map(len, parts)), text)
     return [[transform for branch in way for transform in branch] for way in product(*parts)]
+
+
+def _check_count(branches: int, text: str) -> None:
+    if branches > _MOST:
+        raise KfkdError(f"a mix wants {_MOST} branches at most. Received: more in {text!r:.200}")
 
 
 def _frame(own: list[Frame], inner: list[Frame], text: str) -> Frame:
@@ -123,6 +128,8 @@ def _item(node: ast.expr, text: str, named: Mapping[str, str]) -> Mix | Frame:
         if call.args or call.keywords:
             raise KfkdError(f"original takes no numbers. Received: {_shown(node)}")
         return Mix([[]])
+    if name in named:
+        raise KfkdError(f"{name} is a mix and takes no numbers. Received: {_shown(node):.200}")
     if name not in KINDS and name != "frame":
         raise UnknownName("transform", name, [*KINDS, "frame", "original", *named])
     made = _made(Frame if name == "frame" else KINDS[name], name, call, text)

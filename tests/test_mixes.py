@@ -243,7 +243,8 @@ def test_any_text_is_a_mix_or_refused_in_a_sentence(text):
         ("elastic(0.01), elastic(0.015)", r"amount / wave <= 0.04 in sum.*Received: 0.05"),
         ("standard, flp", "did you mean flip"),
         ("standardd, flip", "did you mean standard"),
-        ("standard(2), flip", "no transform is called 'standard'"),
+        ("standard(2), flip", "standard is a mix and takes no numbers"),
+        (" | ".join(["study_4x"] * 65), "256 branches at most"),
         (", ".join(["study_4x"] * 5), "256 branches at most"),
         ("rotate(20), frame(fill=9) | standard, frame(border='edge')", "one frame at most"),
         (None, "a mix is a name, a text or"),
@@ -279,6 +280,7 @@ def test_names_may_stand_in_a_text():
         (lambda i, k: (i, k[:1]), "15 keypoints.*Received"),
         (lambda i, k: (i, k.reshape(len(k), -1)), "15 keypoints.*Received"),
         (lambda i, k: (i, None), "15 keypoints.*Received: NoneType"),
+        (lambda i, k: (i, k.astype(np.float64)), "float32 keypoints. Received: float64"),
     ],
 )
 def test_other_images_and_keypoints_are_refused(faces, change, says):

@@ -102,7 +102,10 @@ def _words(found: Comparison) -> str:
         if parts:
             lines.append(f"- {metric}: {'; '.join(parts)}")
     if not lines:
-        return "Nothing was tested for significance: that wants two seeds of each mix."
+        return (
+            "Nothing was tested for significance: that wants two seeds of each mix, the same for "
+            "all, and scores that differ."
+        )
     test = f"by Dunnett's test of log RMSE with seeds as blocks (p < {ALPHA})"
     return "\n".join([f"Against `{found.control}`, {test}:", "", *lines])
 
