@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kfkd.lazy import keras
-from kfkd.models.blocks import conv_relu, coordinates, dense_dropout
+from kfkd.models.blocks import conv_relu, coordinates, hidden
 from kfkd.models.options import widened
 from kfkd.registry import Recipe, register
 
@@ -64,6 +64,7 @@ def alexnet(
         x = conv_relu(x, widened(filters, width), activation=activation)
     x = layers.MaxPooling2D(3, strides=2)(x)
     x = layers.Flatten()(layers.Dropout(dropout)(x))
-    x = dense_dropout(x, units, "relu", dropout)
-    x = dense_dropout(x, units, "relu" if outputs == 30 else None, 0.0)
+    if units:  # else the dropout above is the one
+        second = "relu" if outputs == 30 else None
+        x = hidden(x, (units, "relu", dropout), (units, second, 0.0))
     return keras.Model(image, coordinates(x, outputs), name="alexnet")

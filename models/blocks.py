@@ -110,6 +110,22 @@ def dense_dropout(x: Any, units: int, activation: str | None, dropout: float) ->
     return keras.layers.Dropout(dropout)(x) if dropout else x
 
 
+def hidden(x: Any, *dense: tuple[int, str | None, float]) -> Any:
+    """Dense layers one after the other; where there are none, the first one's dropout alone.
+
+    Args:
+        x: (n, features).
+        *dense: units, activation and dropout of each. Without units of the first one there is none
+            of the others either; else each has one unit at the least.
+    """
+    (first, _, alone), *_ = dense
+    if not first:
+        return dense_dropout(x, 0, None, alone)
+    for units, activation, dropout in dense:
+        x = dense_dropout(x, max(1, units), activation, dropout)
+    return x
+
+
 def channel_dropout(x: Any, dropout: float) -> Any:
     """Whole channels of maps left out in training, where any are.
 

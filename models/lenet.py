@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kfkd.codecs import Coordinates
 from kfkd.lazy import keras
-from kfkd.models.blocks import conv_relu, coordinates, dense_dropout, unit_pixels
+from kfkd.models.blocks import conv_relu, coordinates, dense_dropout, hidden, unit_pixels
 from kfkd.models.options import deepened, widened
 from kfkd.registry import Recipe, register
 
@@ -96,6 +96,5 @@ def lenet5(
     x = layers.MaxPooling2D(2)(x)
     x = deepened(conv_relu, x, widened(120, width), 5, deeper=deeper, **style)
     x = layers.Flatten()(x)
-    x = dense_dropout(x, units, "relu", dropout)
-    x = dense_dropout(x, round(0.7 * units), "relu", dropout)
+    x = hidden(x, (units, "relu", dropout), (round(0.7 * units), "relu", dropout))
     return keras.Model(image, coordinates(x, outputs), name="lenet5")

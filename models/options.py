@@ -4,7 +4,8 @@ Every builder has those that make sense of it, and their defaults are the publis
 
 - `width`: multiplies the filters of every convolution.
 - `deeper`: convolutions (in residual nets blocks) a stage more than published, padded "same".
-- `units`: of the first hidden dense layer, 0 = none; further ones keep their ratio to it.
+- `units`: of the first hidden dense layer, 0 = none; further ones keep their ratio to it,
+  with one unit at the least.
 - `dropout`: share of the numbers before the last layers that is left out in training; in nets that
   answer with maps, of whole channels.
 - `activation`: of the convolutions, by its Keras name; on a backbone that comes with weights, whose

@@ -11,6 +11,7 @@ from kfkd.models.blocks import (
     conv_relu_norm,
     coordinates,
     dense_dropout,
+    hidden,
     three_channels,
 )
 from kfkd.models.options import deepened, options_of, widened
@@ -64,7 +65,8 @@ def vgg16(
     Args:
         outputs: how many coordinates.
         input_shape: (h, w, c), pixels 0–255.
-        units, dropout: of each of the first two dense layers.
+        units: of each of the first two dense layers; the third keeps its ratio to them.
+        dropout: after each of these two.
         **options: `width`, `deeper`, `activation`, see `kfkd.models.options`.
 
     Returns:
@@ -72,9 +74,8 @@ def vgg16(
     """
     image = keras.Input(input_shape, name="image")
     x = vgg_stages(image, (64, 128, 256, 512, 512), **options)
-    for _ in range(2):
-        x = dense_dropout(x, units, "relu", dropout)
-    x = keras.layers.Dense(1000, activation="relu")(x)
+    wide, last = (units, "relu", dropout), (round(units * 1000 / 4096), "relu", 0.0)
+    x = hidden(x, wide, wide, last)
     return keras.Model(image, coordinates(x, outputs), name="vgg16")
 
 
@@ -109,9 +110,8 @@ def vgg16_small(
     """
     image = keras.Input(input_shape, name="image")
     x = vgg_stages(image, (16, 32, 64, 128, 256), **options)
-    x = dense_dropout(x, units, "relu", dropout)
-    x = dense_dropout(x, units // 2, "relu", dropout)
-    x = dense_dropout(x, units // 4, "relu", 0.0)
+    half, quarter = (units // 2, "relu", dropout), (units // 4, "relu", 0.0)
+    x = hidden(x, (units, "relu", dropout), half, quarter)
     return keras.Model(image, coordinates(x, outputs), name="vgg16_small")
 
 

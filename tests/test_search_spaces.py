@@ -11,6 +11,7 @@ from kfkd.catalogue import subset_outputs
 from kfkd.learning.settings import chosen_mix
 from kfkd.registry import entries, entry
 from kfkd.searches.checks import check_settings, space_facts
+from kfkd.searches.oracles import oracle_for
 from kfkd.searches.plan import Plan
 from kfkd.searches.spaces import builder_options, search_space
 from kfkd.searches.text import space_text
@@ -111,10 +112,38 @@ def test_options_change_the_net(name, options, params):
         assert sum(x.count_params() for x in model.layers[-2:]) == params
 
 
-@pytest.mark.parametrize("name", ["lenet5", "alexnet", "vgg16_small", "study_model_1"])
+def dense_and_dropouts(name, **options):
+    found = entry(name)
+    narrow = {"width": 0.1} if "width" in builder_options(found) else {}
+    layers = kfkd.build(name, 8, **{**found.offline, **narrow, **options}).layers
+    dense = [x.units for x in layers if type(x).__name__ == "Dense"]
+    return dense, [type(x).__name__ for x in layers].count("Dropout")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if entry(name).recipe.phases else name
+        for name in NAMES
+        if "units" in builder_options(entry(name)) and name not in HUB
+    ],
+)
 def test_without_units_there_is_no_hidden_dense_layer(name):
-    layers = kfkd.build(name, 8, units=0, width=0.1).layers
-    assert [x.name for x in layers if type(x).__name__ == "Dense"] == ["coordinates"]
+    assert dense_and_dropouts(name, units=0, dropout=0.5) == ([8], 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "dense"),
+    [
+        ("vgg16", 8, [8, 8, 2, 8]),
+        ("vgg16", 1, [1, 1, 1, 8]),
+        ("vgg16_small", 3, [3, 1, 1, 8]),
+        ("lenet5", 10, [10, 7, 8]),
+        ("alexnet", 1, [1, 1, 8]),
+    ],
+)
+def test_further_dense_layers_keep_their_ratio_to_the_first(name, units, dense):
+    assert dense_and_dropouts(name, units=units)[0] == dense
 
 
 @pytest.mark.parametrize("name", ["baseline", "pyramid", "unet_small_68", "resnet18_gray"])
@@ -161,6 +190,40 @@ def test_backbones_are_fine_tuned_or_not():
     hp, _ = declared("vgg16_transfer")
     hp.values["fine_tune"] = 0
     assert [phase.unfreeze for phase in search_space("vgg16_transfer")(hp)["phases"]] == [0]
+
+
+def test_a_backbones_activation_is_drawn_where_there_is_a_hidden_layer():
+    name = "mobilenet_v2_050_keras"
+    hp, drawn = declared(name)
+    assert drawn["options"]["units"] == 0 and "activation" not in drawn["options"]
+    assert "activation" not in hp.values and "activation" in [p.name for p in hp.space]
+    for units, activation in ((128, "gelu"), (512, "elu")):
+        hp.values |= {"units": units, "activation": activation}
+        assert search_space(name)(hp)["options"]["activation"] == activation
+    assert [p.name for p in hp.space].count("activation") == 1
+    fixed = search_space(name, fixed={"units"})(HyperParameters())["options"]
+    assert fixed["activation"] == "relu", "units may be any then"
+    assert declared("vgg16_transfer")[1]["options"]["activation"] == "relu"
+
+
+@pytest.mark.parametrize("tuner", ["random", "grid"])
+def test_trials_without_a_hidden_layer_have_no_activation(tuner, tmp_path):
+    fixed = {"optimizer", "learning_rate", "batch_size", "loss", "augment", "phases", "dropout"}
+    space = search_space("mobilenet_v2_050_keras", {*fixed, "pooling", "preprocess"})
+    plan = replace(plan_for("lenet5", tmp_path), tuner=tuner, space=space, trials=20)
+    hp = HyperParameters()
+    space(hp)
+    plan = replace(plan, objective="rmse")
+    oracle = oracle_for(plan, hp, lambda *ended: None, lambda message: None)
+    oracle._set_project_dir(tmp_path, "search")
+    drawn = []
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        drawn.append(trial.hyperparameters.values)
+        oracle.update_trial(trial.trial_id, {"rmse": 1.0})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    assert len(drawn) == 11, "no hidden layer, or one of two widths with one of five activations"
+    assert all(("activation" in values) == (values["units"] > 0) for values in drawn)
 
 
 def test_a_space_as_text():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from kfkd.augment.mixes import OURS
@@ -23,7 +24,8 @@ def search_space(name: str, fixed: Container[str] = ()) -> Space:
     It has optimiser, learning rate, batch size, loss and augmentation mix; of entries with a
     pre-trained backbone how much of it learns in the end; and those options of the entry's builder
     that are called as in `kfkd.models.options`, so that models of one's own have them too. Nets of
-    maps have no dense units, pre-trained backbones the width and depth of their weights.
+    maps have no dense units, pre-trained backbones the width and depth of their weights, and an
+    activation only with a hidden layer.
 
     Args:
         name: entry of the zoo.
@@ -118,7 +120,21 @@ def _phases(hp: Any, found: Entry) -> tuple[Phase, ...]:
 def _options(hp: Any, found: Entry, fixed: Container[str]) -> dict[str, Any]:
     known = builder_options(found)
     free = [name for name in _OPTIONS if name in known and name not in fixed]
-    return {name: _OPTIONS[name](hp, known[name]) for name in free}
+    drawn: dict[str, Any] = {}
+    for name in free:
+        with _where_it_counts(hp, found, name, "units" in drawn):
+            drawn[name] = _OPTIONS[name](hp, known[name])
+    return {name: value for name, value in drawn.items() if value is not None}
+
+
+def _where_it_counts(
+    hp: Any, found: Entry, name: str, chosen: bool
+) -> AbstractContextManager[None]:
+    """A backbone's activation is of its hidden layer: drawn, where units are, with some alone."""
+    if name != "activation" or not chosen or not found.recipe.phases:
+        return nullcontext()
+    some = sorted({units for p in hp.space if p.name == "units" for units in p.values if units})
+    return hp.conditional_scope("units", some)
 
 
 def _width(hp: Any, published: float = 1.0) -> float:
