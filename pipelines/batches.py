@@ -151,8 +151,6 @@ def drawn_rows(
     import tensorflow as tf
 
     if (epochs - first_epoch) * order(first_epoch).size > _LISTED:
-        from kfkd.pipelines.lazy_batches import ordered_rows
-
         return ordered_rows(order, steps, seed, first_epoch, epochs)
     numbers = np.arange(first_epoch * steps, epochs * steps, dtype=np.int32)
     seeds = np.stack([np.full_like(numbers, seed), numbers], axis=1)

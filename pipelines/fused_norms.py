@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kfkd.lazy import keras
+from kfkd.pipelines.layer_calls import calling, inner_layers
 
 if TYPE_CHECKING:
     from keras import Layer, Model
@@ -33,15 +34,9 @@ def fused_norms(model: Model) -> Iterator[None]:
     Args:
         model: the steps that it has compiled before must not be used inside the block.
     """
-    every = dict.fromkeys(inner_layers(model)) if _on_a_processor() else ()  # shared ones once
-    layers = [layer for layer in every if _plain(layer)]
-    for layer in layers:
-        layer.call = _fused(layer, layer.call)
-    try:
+    layers = filter(_plain, inner_layers(model)) if _on_a_processor() else ()
+    with calling(layers, lambda layer: _fused(layer, layer.call)):
         yield
-    finally:
-        for layer in layers:
-            del layer.call
 
 
 def _on_a_processor() -> bool:
@@ -50,13 +45,6 @@ def _on_a_processor() -> bool:
     import tensorflow as tf
 
     return not tf.config.list_logical_devices("GPU")
-
-
-def inner_layers(layer: Any) -> Iterator[Any]:
-    """A layer or model, and what it is made of at any depth."""
-    yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from inner_layers(inner)
 
 
 def _plain(layer: Layer) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kfkd.pipelines.fused_norms import inner_layers
+from kfkd.pipelines.layer_calls import inner_layers
 from kfkd.pipelines.lazy_batches import AHEAD, gatherer
 from kfkd.pipelines.sharing import filled_batches, unlabelled
 

@@ -8,7 +8,7 @@ from keras import layers
 import kfkd
 from kfkd.bench.norms import bench_norms
 from kfkd.pipelines import fused_norms
-from kfkd.pipelines.fused_norms import inner_layers
+from kfkd.pipelines.layer_calls import inner_layers
 from kfkd.pipelines.synthetic import synthetic_faces
 
 pytestmark = [

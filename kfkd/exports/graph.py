@@ -12,7 +12,7 @@ import numpy as np
 from kfkd.by_source import join_sources
 from kfkd.codecs import Codec
 from kfkd.exports.views import mean_points, seen_images
-from kfkd.pipelines.fused_norms import inner_layers
+from kfkd.pipelines.layer_calls import inner_layers
 from kfkd.runs import Run, load_model
 from kfkd.views import Views
 

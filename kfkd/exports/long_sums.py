@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kfkd.lazy import keras
-from kfkd.pipelines.fused_norms import inner_layers
+from kfkd.pipelines.layer_calls import calling, inner_layers
 
 if TYPE_CHECKING:
     from keras import Layer, Model
@@ -26,15 +26,9 @@ def long_sums_in_parts(models: Iterable[Model]) -> Iterator[None]:
     Args:
         models: any; outside of the block they are as they were.
     """
-    every = dict.fromkeys(layer for model in models for layer in inner_layers(model))
-    layers = [layer for layer in every if _is_long(layer)]
-    for layer in layers:
-        layer.call = _in_parts(layer)
-    try:
+    every = (layer for model in models for layer in inner_layers(model))
+    with calling(filter(_is_long, every), _in_parts):
         yield
-    finally:
-        for layer in layers:
-            del layer.call
 
 
 def _is_long(layer: Layer) -> bool:
