@@ -30,6 +30,8 @@ _ADVICE = {
     "network": "kaggle.com cannot be reached; check the network, or bring the zip by other ways",
 }
 
+_MOST = 300  # letters of an error that kagglehub lets through
+
 
 def download_kaggle(folder: Path, quiet: bool = False) -> Path:
     """Fetches the competition's files.
@@ -68,21 +70,25 @@ def _advice(error: Exception) -> str:
             return _ADVICE[key]
     if names & {"ConnectionError", "Timeout", "ConnectTimeout", "ReadTimeout"}:
         return _ADVICE["network"]
+    told = f"{type(error).__name__}: {error}"[:_MOST]
     if broken := _broken_token():
-        return f"{broken}; {_TOKEN}"
-    return f"{type(error).__name__}: {error}"
+        return f"{broken}; {_TOKEN} ({told})"
+    return told
 
 
 def _broken_token() -> str:
     """What is wrong with the user's kaggle.json; "" where it is sound, or not what is used."""
     if all(os.environ.get(name) for name in ("KAGGLE_USERNAME", "KAGGLE_KEY")):
         return ""
-    folder = os.environ.get("KAGGLE_CONFIG_DIR") or Path.home() / ".kaggle"
-    path = Path(folder, "kaggle.json")
-    if not path.exists():
+    try:
+        folder = os.environ.get("KAGGLE_CONFIG_DIR") or Path.home() / ".kaggle"
+    except RuntimeError:  # nobody says where home is
         return ""
+    path = Path(folder, "kaggle.json")
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
     except (ValueError, RecursionError) as error:

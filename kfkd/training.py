@@ -227,7 +227,8 @@ def resume(
     check_devices(devices, several=machines not in (None, Machines()))
     # Alone it says what is wrong with the folder before a backend is there.
     joined = Machines() if machines is None else join(machines, quiet)
-    record = joined.told(lambda: load_run(folder).record)
+    with joined.watched():
+        record = joined.told(lambda: load_run(folder).record)
     run = Run(Path(folder), check_record(record, Path(folder, RECORD)))
     arguments = saved_arguments(run)
     data = own_data(run) if data is None else data

@@ -47,9 +47,12 @@ def with_scores(model: Model) -> Model:
     """A net of maps whose last layer is left without its activation, if it has one.
 
     The softmax of maps that a sigmoid keeps in [0, 1] would hardly differ from cell to cell.
+    Only a last layer's own `activation` is looked at: that of a convolution, as the zoo's nets end,
+    or of an `Activation`. Maps that are bounded before it (under a resizing, inside of a model that
+    is the last layer) or by a layer without that word (`Softmax`) stay so.
 
     Args:
-        model: uncompiled, its last layer a convolution.
+        model: uncompiled, just built: the layer's weights are drawn anew.
 
     Returns:
         The model itself, or one of the same layers but the last.

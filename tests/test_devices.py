@@ -16,12 +16,13 @@ import pytest
 from kfkd.cli import main
 from kfkd.errors import KfkdError
 from kfkd.learning.determinism import take_memory_as_needed
-from kfkd.machines.cluster import Machines
+from kfkd.machines.cluster import LostMachine, Machines
 from kfkd.machines.devices import Devices, check_devices, devices_for
 from kfkd.machines.joining import join, machines_asked
 from kfkd.pipelines.sharing import filled_batches, unlabelled
 from kfkd.pipelines.synthetic import write_kaggle_folder
 from kfkd.runs import load_run
+from kfkd.training import resume
 
 TWO = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
@@ -337,6 +338,8 @@ def test_auto_without_a_scheduler_says_what_it_found(there, found, monkeypatch):
         monkeypatch.delenv(name)
     for name, value in there.items():
         monkeypatch.setenv(name, value)
+    # With the package JAX would ask the cluster.
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     wanted = f"machines auto cannot tell how many.*{found}.*--machines N --machine I --coordinator"
     with pytest.raises(KfkdError, match=wanted):
@@ -354,6 +357,16 @@ def test_resume_has_trains_machines_and_flags(monkeypatch, capsys, tmp_path):
     assert "for several machines set KERAS_BACKEND=jax" in capsys.readouterr().err
     assert main([*words[:2], "--devices", "2"]) == 2
     assert "several machines train on all of their devices" in capsys.readouterr().err
+
+
+def test_a_machine_lost_before_the_training_is_told_in_a_sentence(monkeypatch, tmp_path):
+    def sent(data):
+        raise ValueError("UNKNOWN: Gloo AllReduce failed: Connection closed by peer")
+
+    monkeypatch.setattr("kfkd.machines.cluster._sent", sent)
+    monkeypatch.setattr("kfkd.training.join", lambda machines, quiet: machines)
+    with pytest.raises(LostMachine, match=r"machine 1 of 2 lost another one.*the same command"):
+        resume(tmp_path, machines=Machines(2, 1, "a:1"))
 
 
 def test_one_machine_tells_itself():

@@ -1,4 +1,6 @@
+import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -94,6 +96,40 @@ def test_a_broken_token_is_named(kagglehub, tmp_path, monkeypatch, content, told
     monkeypatch.setenv("KAGGLE_KEY", "secret")
     with pytest.raises(KfkdError, match="ValueError: Invalid"):
         kfkd.download_data("kaggle", tmp_path / "data", quiet=True)
+
+
+def test_a_token_that_is_not_to_be_had_hides_no_error(kagglehub, tmp_path, monkeypatch):
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
+    kagglehub.answer = RuntimeError("no space " + "x" * 1000)
+
+    def said():
+        with pytest.raises(KfkdError) as caught:
+            kfkd.download_data("kaggle", tmp_path / "data", quiet=True)
+        return str(caught.value)
+
+    assert re.search(r"not downloaded: RuntimeError: no space x{50,300}$", said())
+    (tmp_path / "kaggle.json").write_text("[]")
+    assert re.search(r"no username and no key; make .*\(RuntimeError: no space x+\)$", said())
+
+    read = Path.read_text
+
+    def refused(path, *arguments, **settings):
+        if path.name == "kaggle.json":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refused)
+        assert "kaggle.json cannot be read: Permission denied; make an API token" in said()
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("KAGGLE_CONFIG_DIR")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert "not downloaded: RuntimeError: no space" in said()
 
 
 def test_without_kagglehub_it_says_how_to_get_it(monkeypatch, tmp_path):
