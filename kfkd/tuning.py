@@ -19,7 +19,7 @@ from kfkd.machine import versions
 from kfkd.pipelines.splits import grouped_split
 from kfkd.progress import say
 from kfkd.registry import entry
-from kfkd.searches.checks import check_settings, earlier_facts, space_facts
+from kfkd.searches.checks import check_settings, earlier_facts, enough, space_facts
 from kfkd.searches.plan import Plan, tuner_called, usual_trials
 from kfkd.searches.results import Search, read_search
 from kfkd.searches.scores import chosen_objective
@@ -193,7 +193,7 @@ def _searched(plan: Plan, faces: FaceSet, named: str | None, quiet: bool) -> Sea
     # Workers share the folder; each of their trials has a lock of its own.
     with nullcontext() if role() == "worker" else locked(plan.out):
         old = earlier_facts(plan.out, facts)
-        if old.get("finished") and _enough(old.get("trials"), plan.trials):
+        if enough(old, plan.trials):
             say(f"{plan.out} is finished already", quiet)
             return read_search(plan.out, {**facts, **old})
         return Engine(plan, facts, faces, hp, quiet).search()
@@ -223,8 +223,3 @@ def _facts(plan: Plan, faces: FaceSet, command: str) -> dict[str, Any]:
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON has them, whatever they are."""
     return json.loads(json.dumps(settings, default=str))
-
-
-def _enough(had: int | None, asked: int | None) -> bool:
-    """Whether a finished search of so many trials has as many as are asked for."""
-    return had is None or (asked is not None and asked <= had)

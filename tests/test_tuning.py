@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,11 +23,13 @@ from kfkd.learning.key_values import key_values
 from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run
+from kfkd.searches.calls import Ended, Line, beating
+from kfkd.searches.deaths import count_attempt
 from kfkd.searches.oracles import FAILURES, grid_size, oracle_for
 from kfkd.searches.pictures import trials_picture
 from kfkd.searches.plan import FILES, Plan, tuner_called
 from kfkd.searches.scores import chosen_objective, score_of
-from kfkd.searches.sharing import SILENCE, beating
+from kfkd.searches.sharing import SILENCE
 from kfkd.searches.trials import BadTrial, Trials, Watcher, reason
 from kfkd.skeletons import IBUG_68
 from kfkd.storage.locks import locked
@@ -46,13 +48,13 @@ CHILD = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
 import conftest, kfkd, kfkd.learning.trainer
-from kfkd.searches import sharing, trials
+from kfkd.searches import calls, sharing, trials
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries
 entries()
 conftest.register_tiny_zoo()
 kfkd.learning.trainer.draw_run = lambda *arguments: None
-sharing.BEAT, sharing.SILENCE = 1, 8
+calls.BEAT, sharing.SILENCE = 1, 8
 def hang(*arguments, **settings):
     print("here", flush=True)
     time.sleep(1000)
@@ -374,18 +376,20 @@ def plan_of(out, **changed):
         ({"epochs": 0, "deaths": 0}, False),
         ({"epochs": 0, "deaths": 1}, True),
         ({"epochs": 3, "deaths": 1}, False),
-        ({"epochs": 0, "deaths": 1, "full": 1, "kills": "before"}, True),
-        ({"epochs": 0, "deaths": 1, "full": 0, "kills": "now"}, False),
+        ({"epochs": 0, "deaths": 1, "full": 1, "kills": "here 6"}, True),
+        ({"epochs": 0, "deaths": 1, "full": 0, "kills": "here 7"}, False),
         ({"epochs": 0, "deaths": 1, "full": 0, "kills": None}, False),
-        ({"epochs": 0, "deaths": 8, "full": 0, "kills": "now"}, False),
-        ({"epochs": 0, "deaths": 9, "full": 0, "kills": "now"}, True),
+        ({"epochs": 0, "deaths": 8, "full": 0, "kills": "here 7"}, False),
+        ({"epochs": 0, "deaths": 9, "full": 0, "kills": "here 7"}, True),
+        ({"epochs": 0, "deaths": 1, "full": 1, "kills": "another machine's 7"}, False),
+        ({"epochs": 0, "deaths": 9, "full": 0, "kills": "another machine's 7"}, True),
     ],
 )
 def test_a_trial_that_kills_the_process_twice_is_passed_over(
     faces, imagined, tmp_path, monkeypatch, left, fails
 ):
     """A system that lacks memory kills without a word: only a file tells, and maybe a counter."""
-    monkeypatch.setattr("kfkd.searches.deaths.memory_kills", lambda: "now")
+    monkeypatch.setattr("kfkd.searches.deaths.memory_kills", lambda: "here 7")
     trials, hp = Trials(plan_of(tmp_path), faces, True), HyperParameters()
     space(hp)
     attempt = tmp_path / "search" / "trial_7" / "attempt.json"
@@ -398,6 +402,15 @@ def test_a_trial_that_kills_the_process_twice_is_passed_over(
         trials.run("7", hp)
     assert len(imagined.calls) == (not fails)
     assert not attempt.exists()
+
+
+def test_lost_machines_are_not_taken_for_a_lack_of_memory(tmp_path, monkeypatch):
+    for machine in range(10):
+        monkeypatch.setattr("kfkd.searches.deaths.memory_kills", lambda m=machine: f"boot{m} {m}")
+        count_attempt(tmp_path / "attempt.json", epochs=4)
+    with pytest.raises(RunError) as told:
+        count_attempt(tmp_path / "attempt.json", epochs=4)
+    assert "killed 10 times in this trial" in str(told.value) and "memory" not in str(told.value)
 
 
 # Tuners
@@ -583,6 +596,71 @@ def test_a_trial_that_two_workers_end_has_ended_once(shared):
     assert oracle.end_order == ["0", "1"] and not oracle.ongoing_trials
 
 
+def test_a_trial_that_ends_while_the_chief_takes_it_back_is_nobodys(shared, monkeypatch):
+    oracle, looked, told = shared.oracle, threading.Event(), threading.Event()
+
+    def slow(number):
+        looked.set()
+        assert told.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert pool.submit(oracle.create_trial, "a").result().trial_id == "0"
+        shared.passes(SILENCE)
+        monkeypatch.setattr(oracle, "holder", slow)
+        look = pool.submit(shared.passes, 1)
+        assert looked.wait(60)
+        end = pool.submit(shared.ended, "0")
+        with pytest.raises(TimeoutError):
+            end.result(0.5)
+        told.set()
+        look.result(60)
+        end.result(60)
+    assert oracle.trials["0"].status == "COMPLETED" and oracle.end_order == ["0"]
+    assert not oracle.ongoing_trials and not oracle._retry_queue
+    assert [oracle.create_trial(name).trial_id for name in "ab"] == ["1", "2"]
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_has_a_trial_that_has_ended_gets_rid_of_it(shared, heard):
+    oracle = shared.oracle
+    oracle.create_trial("a")
+    shared.ended("0")
+    oracle.ongoing_trials["b"] = oracle.trials["0"]
+    oracle.trials["0"].status = "RUNNING"
+    if heard:
+        shared.ended("0")
+    else:
+        shared.passes(1)
+    assert oracle.trials["0"].status == "COMPLETED" and oracle.end_order == ["0"]
+    assert not oracle.ongoing_trials and not oracle._retry_queue
+
+
+@pytest.mark.parametrize("call", ["create_trial", "update_trial", "end_trial", "on_end"])
+def test_the_chief_ends_with_what_it_cannot_write_in_a_workers_call(shared, monkeypatch, call):
+    oracle, full = shared.oracle, WriteError("oracle.json", "No space left on device")
+
+    def write(*arguments):
+        raise full
+
+    with ThreadPoolExecutor(1) as workers, ThreadPoolExecutor(1) as chief:
+        trial = workers.submit(oracle.create_trial, "a").result(60)
+        asked = {"create_trial": ("b",), "update_trial": ("0", {"all": 1.0})}.get(call)
+        if asked is None:
+            workers.submit(oracle.update_trial, "0", {"all": 1.0}).result(60)
+            trial = SimpleNamespace(**{**vars(trial), "status": "COMPLETED"})
+        assert not chief.submit(oracle.over).result(60)
+        with monkeypatch.context() as patch:
+            if call == "on_end":
+                patch.setattr(oracle, "on_end", write)
+            else:
+                patch.setattr("kfkd.searches.oracles.write_json", write)
+            name = call if asked else "end_trial"
+            with pytest.raises(WriteError):
+                workers.submit(getattr(oracle, name), *(asked or (trial,))).result(60)
+        with pytest.raises(WriteError, match=r"oracle\.json: No space left"):
+            chief.submit(oracle.over).result(60)
+
+
 def test_nobody_is_lost_because_the_chief_did_not_listen(shared, monkeypatch):
     oracle, clock = shared.oracle, shared.clock
     for name in "ab":
@@ -596,10 +674,11 @@ def test_nobody_is_lost_because_the_chief_did_not_listen(shared, monkeypatch):
 
 
 def test_signs_of_life_come_while_a_worker_trains_whatever_becomes_of_them(monkeypatch):
-    monkeypatch.setattr("kfkd.searches.sharing.BEAT", 0.01)
-    seen, enough = [], threading.Event()
+    monkeypatch.setattr("kfkd.searches.calls.BEAT", 0.01)
+    seen, enough, beats = [], threading.Event(), set()
 
     def sign():
+        beats.add(threading.current_thread())
         seen.append(1)
         if len(seen) == 3:
             enough.set()
@@ -607,10 +686,53 @@ def test_signs_of_life_come_while_a_worker_trains_whatever_becomes_of_them(monke
 
     with beating(sign):
         assert enough.wait(30)
-    time.sleep(0.1)
-    count = len(seen)
-    time.sleep(0.1)
-    assert len(seen) == count
+    [beat] = beats
+    beat.join(30)
+    assert not beat.is_alive()
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_a_worker_does_not_wait_for_the_chief_of_a_search_that_has_ended(
+    faces, imagined, tmp_path, monkeypatch, free_port
+):
+    asked = {**ASKED, "trials": 2, "out": tmp_path / "search"}
+    done = tune("tiny", faces, **asked)
+    monkeypatch.setattr("kfkd.searches.calls.BEAT", 0.1)
+    monkeypatch.setattr("keras_tuner.src.distribute.oracle_client.TIMEOUT", 60)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "late")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(free_port))
+    # It had not ended when the worker came.
+    monkeypatch.setattr("kfkd.tuning.enough", lambda *arguments: False)
+    late = tune("tiny", faces, **asked)
+    assert late.facts["finished"] and late.trials == done.trials and len(imagined.calls) == 2
+
+
+def test_a_worker_waits_for_the_chief_as_long_as_the_search_goes_on(monkeypatch):
+    from grpc import FutureTimeoutError
+
+    answers = [FutureTimeoutError, "trial", *[FutureTimeoutError] * 3]
+    looks, cancelled = [False, False, False, True], []
+
+    def result(seconds):
+        answer = answers.pop(0)
+        if answer is FutureTimeoutError:
+            raise answer
+        return answer
+
+    call = SimpleNamespace(result=result, cancel=lambda: cancelled.append(True))
+    stub = SimpleNamespace(CreateTrial=SimpleNamespace(future=lambda request, **settings: call))
+    line = Line(stub, lambda: looks.pop(0))
+    assert line.CreateTrial("a", timeout=9) == "trial" and not cancelled
+    with pytest.raises(Ended):
+        line.CreateTrial("a", timeout=9)
+    assert not answers and not looks and cancelled
 
 
 def test_a_workers_table_says_that_trials_are_open(faces, imagined, tmp_path, monkeypatch):
@@ -625,12 +747,9 @@ def test_a_workers_table_says_that_trials_are_open(faces, imagined, tmp_path, mo
 
 
 @pytest.fixture
-def started(tmp_path):
+def started(tmp_path, free_port):
     """Starts a process of a search by its name; none outlives the test."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    here = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    here = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port)}
     words = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path / "search")]
     pipe, processes = subprocess.PIPE, []
 
@@ -643,6 +762,19 @@ def started(tmp_path):
     for process in processes:
         process.kill()
         process.communicate()
+
+
+def lines_until(words, process, stream):
+    """What a process says up to a line with some words; one that never says it is killed."""
+    limit, said = threading.Timer(300, process.kill), []
+    limit.start()
+    try:
+        while not said or words not in said[-1]:
+            said.append(stream.readline())
+            assert said[-1], said
+    finally:
+        limit.cancel()
+    return said
 
 
 def results_of(search):
@@ -666,15 +798,14 @@ def test_processes_share_a_search(started, tmp_path):
 @pytest.mark.parametrize("comes", ["before", "after"])
 def test_the_trial_of_a_killed_worker_is_done_by_another(started, tmp_path, comes):
     chief, lost = started("chief"), started("lost")
-    other = started("other") if comes == "before" else None
-    assert lost.stdout.readline() == "here\n"
-    lost.kill()
-    said = []
-    while other is None:
-        said.append(chief.stderr.readline())
-        assert said[-1], said
-        if "no worker is left: start one again" in said[-1]:
-            other = started("other")
+    lines_until("here", lost, lost.stdout)
+    if comes == "before":
+        other, said = started("other"), []
+        lost.kill()
+    else:
+        lost.kill()
+        said = lines_until("no worker is left: start one again", chief, chief.stderr)
+        other = started("other")
     out, rest = chief.communicate(timeout=400)
     told, _ = other.communicate(timeout=100)
     assert (chief.returncode, other.returncode) == (0, 0), rest

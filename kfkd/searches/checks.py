@@ -114,3 +114,14 @@ def earlier_facts(out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         told = "; ".join(f"{k}: received {facts[k]}, it has {old.get(k)}" for k in other)
         raise RunError(f"{out} holds a search with other {told}; name another folder")
     return old
+
+
+def enough(facts: Mapping[str, Any], trials: int | None) -> bool:
+    """Whether a search is finished, and had as many trials as are asked for.
+
+    Args:
+        facts: of the search.
+        trials: asked for; None = as many as the tuner plans.
+    """
+    had = facts.get("trials")
+    return bool(facts.get("finished")) and (had is None or (trials is not None and trials <= had))

@@ -10,7 +10,8 @@ from kfkd.storage.files import read_json, write_json
 
 _BY_MEMORY, _BY_ANYTHING = 2, 10
 """So many deaths within the same epoch end a trial: where memory may have been full, and where the
-system says that it was not, as when somebody ends a process or a machine is taken back."""
+system says that it was not, as when somebody ends a process, or nothing is known of it, as of a
+machine that is gone or has started anew."""
 
 
 def count_attempt(path: Path, epochs: int) -> None:
@@ -27,14 +28,21 @@ def count_attempt(path: Path, epochs: int) -> None:
     deaths = full = 0
     if old["epochs"] == epochs:
         deaths, full = old["deaths"] + 1, old.get("full", old["deaths"])
-        innocent = old.get("kills") is not None and old["kills"] == memory_kills()
-        full += not innocent
+        full += _maybe_full(old.get("kills"), memory_kills())
     if full >= _BY_MEMORY or deaths >= _BY_ANYTHING:
         why = ", maybe for want of memory" if full else ""
         raise RunError(
             f"the process was killed {deaths} times in this trial after {epochs} epochs{why}"
         )
     write_json(path, {"epochs": epochs, "deaths": deaths, "full": full, "kills": memory_kills()})
+
+
+def _maybe_full(before: str | None, now: str | None) -> bool:
+    """Whether memory may have been full, by the system's count before a death and after it."""
+    if before is None or now is None:
+        return True
+    same_start = before.partition(" ")[0] == now.partition(" ")[0]
+    return same_start and before != now
 
 
 def memory_kills() -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -17,11 +17,12 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.progress import say
+from kfkd.searches.calls import Ended, Line, beating, serve
+from kfkd.searches.checks import earlier_facts, enough
 from kfkd.searches.oracles import FAILURES, oracle_for
 from kfkd.searches.plan import FOLDERS, KEPT, Plan
 from kfkd.searches.results import Search, read_search, save_search
 from kfkd.searches.scores import shown
-from kfkd.searches.sharing import beating, serve
 from kfkd.searches.text import progress_line
 from kfkd.searches.trials import BadTrial, Trials
 from kfkd.storage.files import make_folder, write_json
@@ -116,7 +117,9 @@ class Engine(BaseTuner):
 
         try:
             if self.role == "worker":
-                super().search(verbose=0)
+                self.oracle.stub = Line(self.oracle.stub, self._over)
+                with suppress(Ended):
+                    super().search(verbose=0)
                 return
             self.oracle.verbose = 0
             serve(self.oracle, self._address())
@@ -126,6 +129,13 @@ class Engine(BaseTuner):
             if "bind" not in str(error).lower():
                 raise
             raise KfkdError(f"the chief cannot listen at its address: {error}") from error
+
+    def _over(self) -> bool:
+        """Whether the folder says that the search has ended."""
+        try:
+            return enough(earlier_facts(self.plan.out, self.facts), self.plan.trials)
+        except KfkdError:  # a network file system may fail to read what is just being replaced
+            return False
 
     def _get_tuner_fname(self) -> str:
         return str(Path(self.project_dir) / "tuner.json")

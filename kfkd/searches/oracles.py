@@ -77,17 +77,18 @@ class Lasting(Shared):
     def end_trial(self, trial: Any) -> None:
         """Keeps a trial's end, and says it: the first one, where a lost worker comes back."""
         number = trial.trial_id
-        if number in self.end_order:
-            return
-        self._retry_queue = [waiting for waiting in self._retry_queue if waiting != number]
-        super().end_trial(trial)
-        failed = self.trials[number].status != "COMPLETED"
-        self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
-        self.busy = True  # with tables and pictures
-        try:
-            self.on_end(self, number)
-        finally:
-            self.busy = False
+        with self._keeping():
+            with self._lock:
+                if self._ended_before(number):
+                    return
+                super().end_trial(trial)
+                failed = self.trials[number].status != "COMPLETED"
+                self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
+                self.busy = True  # with tables and pictures
+            try:
+                self.on_end(self, number)
+            finally:
+                self.busy = False
 
     def _check_consecutive_failures(self) -> None:
         """Nothing: `populate_space` stops the search."""

@@ -1,10 +1,10 @@
 """A search that several processes share, and what becomes of a worker's trial when it is gone.
 
-A worker is heard of when it asks for a trial and, while it trains, every `BEAT` seconds. After
-`SILENCE` seconds without a word it is lost, and its trial goes to whoever asks next, unless
-somebody holds the lock of the trial's folder: a process that stands still, or cannot reach the
-chief, may yet go on. The lock alone would not tell: it is taken a moment after the trial is and let
-go before its score arrives, and some network file systems keep each machine's locks to itself.
+A worker is heard of when it asks for a trial and, while it trains, now and then. After `SILENCE`
+seconds without a word it is lost, and its trial goes to whoever asks next, unless somebody holds
+the lock of the trial's folder: a process that stands still, or cannot reach the chief, may yet go
+on. The lock alone would not tell: it is taken a moment after the trial is and let go before its
+score arrives, and some network file systems keep each machine's locks to itself.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-from keras_tuner import Oracle, synchronized
+from keras_tuner import Oracle
 
+from kfkd.errors import WriteError
 from kfkd.progress import duration
 
-BEAT, LOOK, SILENCE = 10.0, 1.0, 60.0
-"""Seconds between a worker's signs of life, between the chief's looks at its workers, and those
-after which a worker that is silent is lost."""
+LOOK, SILENCE = 1.0, 60.0
+"""Seconds between the chief's looks at its workers, and those after which a silent one is lost."""
 
 _AGAIN = 1800.0  # seconds until the same wait is told once more
 
 
 class Shared(Oracle):
     """An oracle that loses no trial with a worker; goes before one of keras-tuner's.
+
+    It has a lock of its own: the package's stays taken for ever when a call raises.
 
     Args:
         holder: says of a trial by whom which lock of its folder is held; None = by nobody, as far
@@ -47,24 +48,31 @@ class Shared(Oracle):
         super().__init__(**settings)
         self.holder, self.tell = holder, tell
         self.stopped = self.busy = False
+        self._lock = threading.RLock()
+        self._unwritten: WriteError | None = None
         self._clock, self._looked = 0.0, time.monotonic()
         self._heard: dict[str, float] = {}
         self._worker_of: dict[str, str] = {}
         self._told: dict[str, float] = {}
 
-    @synchronized
     def create_trial(self, tuner_id: str) -> Any:
         """The next trial of a worker, which waits as long as one that runs may come back to it."""
-        self._heard[tuner_id] = self._clock
-        self._take_back()
-        trial = super().create_trial(tuner_id)
-        if trial.status == "STOPPED" and self.ongoing_trials:
-            trial.status = "IDLE"
-            self.tuner_ids.add(tuner_id)
-        self.stopped = trial.status == "STOPPED"
-        if trial.status == "RUNNING":
-            self._worker_of[trial.trial_id] = tuner_id
-        return trial
+        with self._keeping(), self._lock:
+            self._heard[tuner_id] = self._clock
+            self._take_back()
+            trial = super().create_trial(tuner_id)
+            if trial.status == "STOPPED" and self.ongoing_trials:
+                trial.status = "IDLE"
+                self.tuner_ids.add(tuner_id)
+            self.stopped = trial.status == "STOPPED"
+            if trial.status == "RUNNING":
+                self._worker_of[trial.trial_id] = tuner_id
+            return trial
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Any:
+        """Keeps a trial's scores, see the package."""
+        with self._keeping(), self._lock:
+            return super().update_trial(trial_id, metrics, step)
 
     def get_trial(self, trial_id: str) -> Any:
         """A trial, for which a worker asks as a sign of life."""
@@ -72,28 +80,55 @@ class Shared(Oracle):
             self._heard[self._worker_of[trial_id]] = self._clock
         return super().get_trial(trial_id)
 
-    @synchronized
     def over(self) -> bool:
         """Whether no worker is there any more, and none is wanted; says whom it waits for.
 
         To be asked every `LOOK` seconds. The clock that workers are judged by stands still while
         the chief itself does, or is busy and does not listen.
+
+        Raises:
+            WriteError: when a worker's call could not write, which that worker alone has heard of.
         """
-        now = time.monotonic()
-        self._clock += 0 if self.busy else min(now - self._looked, 2 * LOOK)
-        self._looked = now
-        self._take_back()
-        for worker in self.tuner_ids - {*self.ongoing_trials}:
-            if self._silent(worker):
-                self.tuner_ids.discard(worker)
-        if self.stopped and not self.ongoing_trials and not self.tuner_ids:
-            return True
-        if self._heard and not self.tuner_ids and not self.ongoing_trials:
-            self._tell(
-                "no worker is left: start one again, with the same command and any "
-                "KERASTUNER_TUNER_ID, and the search goes on"
-            )
-        return False
+        with self._lock:
+            if self._unwritten is not None:
+                raise self._unwritten
+            now = time.monotonic()
+            self._clock += 0 if self.busy else min(now - self._looked, 2 * LOOK)
+            self._looked = now
+            self._take_back()
+            for worker in self.tuner_ids - {*self.ongoing_trials}:
+                if self._silent(worker):
+                    self.tuner_ids.discard(worker)
+            there = bool(self.tuner_ids or self.ongoing_trials)
+            if self._heard and not there and not self.stopped:
+                self._tell(
+                    "no worker is left: start one again, with the same command and any "
+                    "KERASTUNER_TUNER_ID, and the search goes on"
+                )
+            return self.stopped and not there
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Keeps what could not be written in a worker's call, for the chief to end with."""
+        try:
+            yield
+        except WriteError as error:
+            self._unwritten = error
+            raise
+
+    def _ended_before(self, number: str) -> bool:
+        """Whether a trial has ended; then nobody has it, or waits for it, any more."""
+        self._retry_queue = [waiting for waiting in self._retry_queue if waiting != number]
+        if number not in self.end_order:
+            return False
+        for worker, trial in [*self.ongoing_trials.items()]:
+            if trial.trial_id == number:
+                del self.ongoing_trials[worker]
+        trial = self.trials[number]
+        if trial.status == "RUNNING":
+            has_score = trial.score is not None and trial.score == trial.score
+            trial.status = "COMPLETED" if has_score else "FAILED"
+        return True
 
     def _take_back(self) -> None:
         """The trials of workers that are gone are the next ones."""
@@ -101,6 +136,8 @@ class Shared(Oracle):
             if not self._silent(worker):
                 continue
             number, silence = trial.trial_id, f"not heard of for {duration(SILENCE)}"
+            if self._ended_before(number):
+                continue
             if who := self.holder(number):
                 self._tell(
                     f"waiting for trial {number}: {worker} was {silence}, but {who}; end that "
@@ -122,50 +159,3 @@ class Shared(Oracle):
         if now - self._told.get(message, -_AGAIN) >= _AGAIN:
             self._told[message] = now
             self.tell(message)
-
-
-@contextmanager
-def beating(sign: Callable[[], Any]) -> Iterator[None]:
-    """Gives a sign of life now and then, from a thread, as long as the block lasts.
-
-    Args:
-        sign: gives one; what goes wrong with it is left to the next real question.
-    """
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(BEAT):
-            with suppress(Exception):
-                sign()
-
-    threading.Thread(target=beat, daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
-
-
-def serve(oracle: Any, address: str) -> None:
-    """Answers workers until the search is over and all of them know.
-
-    The package's own server waits for lost workers without an end.
-
-    Args:
-        oracle: a `Shared` one.
-        address: "HOST:PORT" to listen at.
-
-    Raises:
-        RuntimeError: when it cannot listen there.
-    """
-    import grpc
-    from keras_tuner.src import protos
-    from keras_tuner.src.distribute.oracle_chief import OracleServicer
-
-    server = grpc.server(ThreadPoolExecutor(max_workers=1))
-    protos.get_service_grpc().add_OracleServicer_to_server(OracleServicer(oracle), server)
-    if not server.add_insecure_port(address):
-        raise RuntimeError(f"cannot bind {address}")
-    server.start()
-    while not oracle.over():
-        time.sleep(LOOK)
-    server.stop(LOOK).wait()
