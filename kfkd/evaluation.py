@@ -134,7 +134,10 @@ def own_data(run: Run) -> str | None:
     """
     data = run.record["data"]
     if not data["path"] and data["origin"] != "synthetic":
-        raise DataError(f"{run.folder} was trained on faces in memory; pass them as data")
+        raise DataError(
+            f"{run.folder} does not say where its data ({data['origin']}) lie, as runs of faces in "
+            "memory and packed ones do not: name them, --data on the command line"
+        )
     named = photo_source(data["path"])
     place = Path(named[1] if named else data["path"])
     if is_device(place.expanduser()):

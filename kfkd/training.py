@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def train(
             on, whose faces get the size that the entry wants; None = where Kaggle's files usually
             are, else built-in faces.
         subsets: "dense" (8 coordinates), "sparse" (22), "all" (30), or several, a model each;
-            None = the entry's.
+            None = the entry's, or all together where the data has no such subsets.
         epochs: at the most; None = the entry's, as are the following where None.
         batch_size: images a step.
         learning_rate: the optimiser's first rate.
@@ -180,8 +181,7 @@ def train(
         faces = as_faces(data, quiet=quiet, frame=found.input_shape)
         if listed:
             listed.check(faces)
-        for subset in settings.subsets:
-            faces.skeleton.subset(subset)
+        settings = _of_these_points(settings, faces, asked=subsets is not None, quiet=quiet)
         if mix and mix.frame.size not in (None, faces.images.shape[1:3]):
             raise KfkdError(
                 f"training wants a mix that keeps the images' size, {faces.images.shape[1:3]}. "
@@ -193,6 +193,22 @@ def train(
                 return run
             own_calls = tuple(callbacks)
             return Trainer(run, settings, faces, mix or own, own_calls, quiet, shared).go()
+
+
+def _of_these_points(settings: Settings, faces: FaceSet, asked: bool, quiet: bool) -> Settings:
+    """The settings, for all keypoints where the data has no such subsets and none were asked for.
+
+    Raises:
+        UnknownName: when the data lacks a subset that was asked for.
+    """
+    has = {"all", *faces.skeleton.subsets}
+    if not asked and (lacking := [s for s in settings.subsets if s not in has]):
+        told = f"the data's {len(faces.skeleton)} keypoints have no {', '.join(lacking)}"
+        say(f"{told}: all of them are learned together", quiet)
+        return replace(settings, subsets=("all",))
+    for subset in settings.subsets:
+        faces.skeleton.subset(subset)
+    return settings
 
 
 def resume(

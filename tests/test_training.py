@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -19,6 +20,7 @@ from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.registry import Phase, Recipe
 from kfkd.runs import load_run
+from kfkd.skeletons import own_skeleton
 from kfkd.training import resume
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo", "no_pictures")
@@ -643,3 +645,16 @@ def test_broken_outputs_are_no_predictions(tmp_path, faces):
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
     with pytest.raises(RunError, match="NaN for 120 of 120"):
         run.predict(faces.images, subset="dense")
+
+
+def test_points_without_an_entrys_subsets_are_learned_together(tmp_path, capsys):
+    known = synthetic_faces(32, seed=3)
+    own = own_skeleton(["left_eye", "right_eye", "tip"])
+    faces = replace(known, keypoints=known.keypoints[:, :3], skeleton=own)
+    run = kfkd.train("tiny", faces, epochs=1, out=tmp_path / "run")
+    assert run.subsets == ("all",)
+    assert "3 keypoints have no dense, sparse: all of them are learned together" in capsys.readouterr().err
+    assert run.predict(faces.images[:2]).shape == (2, 3, 2)
+    assert resume(run.folder, faces, quiet=True).subsets == ("all",)
+    with pytest.raises(UnknownName, match="no subset of own is called 'dense'"):
+        kfkd.train("tiny", faces, subsets="dense", out=tmp_path / "other", quiet=True)
