@@ -40,6 +40,7 @@ class Shared(Oracle):
 
     trials: dict[str, Any]
     ongoing_trials: dict[str, Any]
+    _retry_queue: list[str]
     tuner_ids: set[str]
 
     def __init__(
