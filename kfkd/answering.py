@@ -48,7 +48,9 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
     parts = (np.asarray(images[i : i + few]) for i in range(0, len(images), few))
     views, mirror = run.views(subset), run.mirror(subset)
     one = partial(_answer, run, subset, size)
-    return np.concatenate([views.predict(part, one, mirror) for part in parts])
+    found = np.concatenate([views.predict(part, one, mirror) for part in parts])
+    found[..., :2] += run.label_offset(subset)
+    return found
 
 
 def _answer(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:

@@ -82,4 +82,5 @@ SUBSET: Mapping[str, Any] = {
     **dict.fromkeys(("best_epoch", "best_val_rmse", "mean_face"), MAYBE),
     **dict.fromkeys(("seconds", "images_per_second"), NUMBER),
     "by_source": bool,
+    "label_offset": Rows(NUMBER),
 }

@@ -269,6 +269,22 @@ class Run:
         """The test-time views of a subset's model."""
         return views_from(self.record["subsets"][subset].get("views", {}))
 
+    def label_offset(self, subset: str) -> np.ndarray:
+        """What is added to the points of a subset's model, float32 (p, 2) in pixels: zeros where
+        nothing was fitted, see `kfkd.label_offsets`.
+
+        Raises:
+            RunError: when run.json has another number of points, or offsets beyond the image.
+        """
+        points, width = len(self.points(subset)), self.record["data"].get("image", [0, 4096])[1]
+        given = self.record["subsets"][subset].get("label_offset") or [[0.0, 0.0]] * points
+        if len(given) != points or any(len(p) != 2 or max(map(abs, p)) > width for p in given):
+            raise RunError(
+                f"{self.folder / RECORD}: label_offset of {subset} wants {points} pairs of pixels "
+                f"up to {width}"
+            )
+        return np.array(given, np.float32)
+
     def points(self, subset: str) -> tuple[str, ...]:
         """Names of the points that a subset's model gives."""
         if self.by_source(subset):

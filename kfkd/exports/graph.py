@@ -28,11 +28,13 @@ class Part:
         codec: what its outputs mean.
         views: how it looks at images.
         mirror: for each of its points the one it becomes in a mirror image; None = none.
+        offset: what is added to its points, float32 (p, 2).
     """
 
     codec: Codec
     views: Views
     mirror: tuple[int, ...] | None
+    offset: np.ndarray
 
 
 class ExportedModel(keras.Model):
@@ -65,7 +67,8 @@ class ExportedModel(keras.Model):
     def _points(self, model: keras.Model, part: Part, pixels: Any) -> Any:
         seen = seen_images(pixels, part.views, part.mirror is not None)
         found = part.codec.decode(model(seen, training=False))
-        return mean_points(found, part.views, part.mirror, tuple(pixels.shape[1:3]))
+        points = mean_points(found, part.views, part.mirror, tuple(pixels.shape[1:3]))
+        return points + part.offset if part.offset.any() else points
 
 
 def exported_model(run: Run, source: str) -> ExportedModel:
@@ -76,7 +79,9 @@ def exported_model(run: Run, source: str) -> ExportedModel:
         source: as which label source models answer that know both.
     """
     models = [_with_plain_numbers(run.model(subset)) for subset in run.subsets]
-    parts = [Part(run.codec(s), run.views(s), run.mirror(s)) for s in run.subsets]
+    parts = [
+        Part(run.codec(s), run.views(s), run.mirror(s), run.label_offset(s)) for s in run.subsets
+    ]
     made = ExportedModel(models, parts, _places(run, source))
     made(np.zeros((1, *models[0].input_shape[1:]), np.uint8))
     return made
