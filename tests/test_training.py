@@ -653,7 +653,10 @@ def test_points_without_an_entrys_subsets_are_learned_together(tmp_path, capsys)
     faces = replace(known, keypoints=known.keypoints[:, :3], skeleton=own)
     run = kfkd.train("tiny", faces, epochs=1, out=tmp_path / "run")
     assert run.subsets == ("all",)
-    assert "3 keypoints have no dense, sparse: all of them are learned together" in capsys.readouterr().err
+    assert (
+        "3 keypoints have no dense, sparse: all of them are learned together"
+        in capsys.readouterr().err
+    )
     assert run.predict(faces.images[:2]).shape == (2, 3, 2)
     assert resume(run.folder, faces, quiet=True).subsets == ("all",)
     with pytest.raises(UnknownName, match="no subset of own is called 'dense'"):
