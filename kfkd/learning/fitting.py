@@ -60,6 +60,8 @@ class Job:
         quiet: no progress.
         start: the run whose weights it begins with; None = random ones.
         devices: that share the work.
+        label_offset: what the labels, of both sets of rows, have lost, and answers are to get: (x,
+            y) in pixels for each point of the model; None = nothing.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Job:
     quiet: bool
     start: str | None = None
     devices: Devices = field(default_factory=Devices)
+    label_offset: list[list[float]] | None = None
 
     def saved_epoch(self) -> int:
         """How many epochs the checkpoint has behind it; 0 where there is none."""

@@ -18,6 +18,7 @@ from kfkd.views import Views, views_from
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 _MOST_EPOCHS = 100_000
+_OPTIONAL_OF_RECIPE = {"cycles": None, "centre_labels": False}
 _OPTIONAL = ("fold", "suspects", "codec", "start", "teachers", "teacher_share")
 
 
@@ -81,8 +82,9 @@ class Settings:
         """The settings as they stand in run.json."""
         fields = json.loads(json.dumps(asdict(self)))
         # Left out where they are not used: run.json files that do not know them stay equal.
-        if whole_recipe(fields["recipe"])["cycles"] is None:
-            del fields["recipe"]["cycles"]
+        for key, unused in _OPTIONAL_OF_RECIPE.items():
+            if whole_recipe(fields["recipe"])[key] == unused:
+                del fields["recipe"][key]
         return {k: v for k, v in fields.items() if v is not None or k not in _OPTIONAL}
 
 
@@ -115,8 +117,8 @@ def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:
 
 def whole_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe of a run.json with what is left out there where it is not used."""
-    cycles = recipe.get("cycles")
-    return {**recipe, "cycles": None if cycles == 1 else cycles}
+    whole = _OPTIONAL_OF_RECIPE | dict(recipe)
+    return whole | {"cycles": None if whole["cycles"] == 1 else whole["cycles"]}
 
 
 def published_recipe(found: Entry) -> dict[str, Any]:
@@ -203,6 +205,7 @@ def check(settings: Settings) -> None:
         ),
         "ema": (recipe.ema is None or _is_share(recipe.ema), "a momentum in (0, 1), or None"),
         "views": (isinstance(recipe.views, Views), "kfkd.views.Views"),
+        "centre_labels": (isinstance(recipe.centre_labels, bool), "True or False"),
     }
     for key, (fits, what) in wanted.items():
         if not fits:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from kfkd.learning.teaching import taught
 from kfkd.learning.warm_start import check_unseen
 from kfkd.machines.devices import Devices
 from kfkd.metrics import mean_face, rmse
+from kfkd.mirror_axis import labels_beside_axis
 from kfkd.pipelines.batches import rows_for
 from kfkd.progress import duration, say
 from kfkd.registry import entry
@@ -135,6 +136,7 @@ class Trainer:
             codec=job.codec.config(),
             **({"by_source": True} if self.by_source else {}),
             **({"views": self.recipe.views.config()} if len(self.recipe.views) > 1 else {}),
+            **({"label_offset": job.label_offset} if job.label_offset else {}),
             train_rows=len(job.train),
             validation_rows=len(job.validation),
             mean_face=None if np.isnan(job.mean_face) else round(job.mean_face, 5),
@@ -156,11 +158,14 @@ class Trainer:
         if self.by_source:
             learn, measured = split_sources(learn), split_sources(measured)
             constant = mean_face(learn.keypoints)
+        offset = self._label_offset(learn, subset)
         if self.settings.teachers:
             teachers = [finished_run(run) for run in self.settings.teachers]
             learn = taught(learn, teachers, self.settings.teacher_share or 0.0, self.quiet)
-        learn, augment = self._augmented(learn)
         chosen = list(learn.skeleton.subset(subset))
+        constant_rmse = rmse(measured.keypoints[:, chosen], constant[chosen])
+        learn, measured = _moved(learn, offset), _moved(measured, offset)
+        learn, augment = self._augmented(learn)
         return Job(
             name=self.settings.model,
             subset=subset,
@@ -171,7 +176,8 @@ class Trainer:
             options=self.settings.options,
             train=learn,
             validation=measured,
-            mean_face=rmse(measured.keypoints[:, chosen], constant[chosen]),
+            mean_face=constant_rmse,
+            label_offset=offset[chosen].tolist() if offset.any() else None,
             augment=augment,
             callbacks=self.callbacks,
             checkpoint=self.run.folder / "checkpoint" / f"{subset}.npz",
@@ -180,6 +186,16 @@ class Trainer:
             start=self.settings.start,
             devices=self.devices,
         )
+
+    def _label_offset(self, learn: FaceSet, subset: str) -> np.ndarray:
+        """How far labels lie beside where the model is to see them, (k, 2) in pixels."""
+        offset = np.zeros((len(learn.skeleton), 2))
+        if self.recipe.centre_labels:
+            say("comparing labels with those of mirror images", self.quiet)
+            sources = learn.skeleton.subsets.values() if self.by_source else ()
+            for points in sources or [learn.skeleton.subset(subset)]:
+                offset[list(points), 0] = labels_beside_axis(learn, points)
+        return offset
 
     def _augmented(self, learn: FaceSet) -> tuple[FaceSet, Callable[..., Any] | None]:
         """The rows to learn from, and what is done to each batch of them."""
@@ -217,6 +233,13 @@ class Trainer:
         save_record(self.run.folder, self.record)
         tidy(self.run.folder)
         return self.record
+
+
+def _moved(faces: FaceSet, offset: np.ndarray) -> FaceSet:
+    """Faces whose labels have lost an offset (k, 2)."""
+    if not offset.any():
+        return faces
+    return replace(faces, keypoints=(faces.keypoints - offset).astype(np.float32))
 
 
 def _outcome(job: Job, rows: list[dict[str, float]]) -> dict[str, Any]:
