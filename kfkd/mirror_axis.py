@@ -3,8 +3,8 @@
 A mirror image is the photo of another face that is as likely, so a set's labels should look the
 same in it: the mean patch around the right eye as the mirrored one around the left. Where an
 annotator's tool, or a later change of size, moved all labels to one side, they do not: Kaggle's
-four-point labels lie 1.2 pixels to the right of that. Learned together with mirror images, each such
-label says once that the point is right of where it is and once that it is left of it.
+four-point labels lie 1.2 pixels to the right of that. Learned with mirror images, each
+such label says once that the point is right of where it is and once that it is left of it.
 """
 
 from __future__ import annotations
