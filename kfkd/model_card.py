@@ -67,9 +67,15 @@ def _data(record: Mapping[str, Any]) -> str:
 def _held_out(split: Mapping[str, Any], twin: Mapping[str, Any] | None) -> str:
     told = f"; {split['train']} to learn from"
     if twin:
+        kind = "the same training"
+        if "epochs" in twin:
+            kind = (
+                f"a shorter training of the same settings ({twin['epochs']} epochs from random "
+                f"weights, where these weights saw {twin['of_epochs']})"
+            )
         told += (
-            f". The scores below are those of the same training on {twin['train']} of them, "
-            f"measured on the other {twin['validation']}"
+            f". The scores below are those of {kind} on {twin['train']} of them, measured on the "
+            f"other {twin['validation']}"
         )
     else:
         told += f", {split['validation']} held out"

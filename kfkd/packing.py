@@ -40,8 +40,8 @@ def pack(
         run: a finished run of a zoo entry, or its folder.
         out: folder to make; it comes to hold run.json, SUBSET.npz and MODEL_CARD.md.
         name: what the card calls it; None = the entry's name.
-        measured_by: for a run that learned all rows, a run of the same recipe that held some out:
-            its scores and what its doubts are worth stand for both.
+        measured_by: for a run that learned all rows, a run of the same recipe that held some out,
+            maybe of fewer epochs: its scores and what its doubts are worth stand for both.
 
     Returns:
         The folder.
@@ -92,8 +92,23 @@ def _handed_on(run: Run, measured_by: Run | None) -> dict[str, Any]:
         _check_twin(run, measured_by)
         record["metrics"] = json.loads(json.dumps(measured_by.metrics))
         split = measured_by.record["split"]
-        record["measured_by"] = {key: split[key] for key in ("seed", "train", "validation")}
+        told = {key: split[key] for key in ("seed", "train", "validation")}
+        epochs = [_epochs(one) for one in (measured_by, run)]
+        shorter = {"epochs": epochs[0], "of_epochs": epochs[1]} if epochs[0] != epochs[1] else {}
+        record["measured_by"] = told | shorter
     return record
+
+
+def _epochs(run: Run) -> int:
+    """How many times a run and those it began with saw their rows."""
+    from kfkd.recording import lineage
+
+    own = {subset: facts["epochs"] for subset, facts in run.record["subsets"].items()}
+    return sum(max(epochs.values()) for epochs in [*(s["epochs"] for s in lineage(run)), own])
+
+
+_BEGAN = ("start", "learning_rate")
+"""Settings of a run that goes on where another ended."""
 
 
 def _check_twin(run: Run, other: Run) -> None:
@@ -112,11 +127,13 @@ def _check_twin(run: Run, other: Run) -> None:
 
 
 def _recipe_of(run: Run) -> dict[str, Any]:
-    """A run's settings without what chooses its rows."""
+    """A run's settings without what chooses its rows, and how it began: weights that have learned
+    all rows are of no use to a run that holds some out, which may begin at random then.
+    """
     settings = run.record["settings"]
-    recipe = {k: v for k, v in settings["recipe"].items() if k != "validation"}
-    rest = {k: v for k, v in settings.items() if k not in ("seed", "split_seed", "fold")}
-    return {**rest, "recipe": recipe}
+    recipe = {k: v for k, v in settings["recipe"].items() if k not in ("validation", *_BEGAN)}
+    chosen = ("seed", "split_seed", "fold", *_BEGAN)
+    return {**{k: v for k, v in settings.items() if k not in chosen}, "recipe": recipe}
 
 
 def _write_weights(model: Model, path: Path) -> None:

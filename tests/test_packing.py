@@ -67,6 +67,13 @@ def test_a_run_of_all_rows_has_the_scores_of_its_twin(run, faces, tmp_path):
     )
     with pytest.raises(RunError, match="a run that held images out"):
         kfkd.pack(run, tmp_path / "no", measured_by=whole)
+    began = {"start": whole, "learning_rate": 1e-4}
+    more = kfkd.train(
+        "tiny", faces, epochs=2, validation=0, out=tmp_path / "more", quiet=True, **began
+    )
+    card = (kfkd.pack(more, tmp_path / "further", measured_by=run) / "MODEL_CARD.md").read_text()
+    assert "of a shorter training of the same settings (2 epochs from random weights, where" in card
+    assert "these weights saw 4) on" in card
     longer = kfkd.train("tiny", faces, epochs=3, out=tmp_path / "longer", quiet=True)
     with pytest.raises(RunError, match="has other settings"):
         kfkd.pack(whole, tmp_path / "no", measured_by=longer)
