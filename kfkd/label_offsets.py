@@ -3,7 +3,9 @@
 The labels of a source may all lie a little to one side of where they would be if a mirror image
 turned about its middle: Kaggle's four-point labels by 1.2 pixels, as measured. A net that learns
 images and mirror images alike meets such labels on both sides and answers their mean. What it lacks
-then is one number for each label source, the same for all its points and faces.
+then is one number for each label source, the same for all its points and faces. A training with
+`centre_labels` needs none of this: it measures the number before and learns without it, see
+`kfkd.mirror_axis`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from kfkd.evaluation import check_keypoints
 from kfkd.faces import FaceSet
 from kfkd.runs import RECORD, Run, finished_run, save_record
 from kfkd.storage.files import read_json
+from kfkd.storage.locks import locked
 
 
 def fit_label_offsets(run: Run | str | Path, data: Any, *, quiet: bool = False) -> Run:
@@ -37,6 +40,7 @@ def fit_label_offsets(run: Run | str | Path, data: Any, *, quiet: bool = False) 
     Raises:
         RunError: when there is no such run, or it is unfinished.
         DataError: when the faces have other keypoints than it predicts.
+        InUse: when another process is at work in its folder.
 
     Example:
         >>> import kfkd
@@ -46,11 +50,12 @@ def fit_label_offsets(run: Run | str | Path, data: Any, *, quiet: bool = False) 
     run = finished_run(run)
     faces = as_faces(data, quiet=quiet, frame=run.frame)
     check_keypoints(run, faces)
-    record = read_json(run.folder / RECORD)
-    for subset in run.subsets:
-        offset = run.label_offset(subset) + _lacking(run, subset, faces)
-        record["subsets"][subset]["label_offset"] = np.round(offset, 4).tolist()
-    save_record(run.folder, record)
+    fitted = {s: run.label_offset(s) + _lacking(run, s, faces) for s in run.subsets}
+    with locked(run.folder):
+        record = read_json(run.folder / RECORD)
+        for subset, offset in fitted.items():
+            record["subsets"][subset]["label_offset"] = np.round(offset, 4).tolist()
+        save_record(run.folder, record)
     return finished_run(run.folder)
 
 
