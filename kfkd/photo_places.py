@@ -18,6 +18,7 @@ class PhotoPlaces:
         files: (n,) str objects, each photo as its data set calls it, such as "lfpw/a.jpg".
         matrices: float64 (n, 2, 3), from photo to crop: crop = matrix @ (x, y, 1), pixel centres
             in both.
+        faceless: photos that the data set lists without a face; they have no place.
 
     Raises:
         KfkdError: when shapes do not fit together.
@@ -30,6 +31,7 @@ class PhotoPlaces:
 
     files: np.ndarray
     matrices: np.ndarray
+    faceless: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.matrices.shape != (*self.files.shape, 2, 3) or self.files.ndim != 1:
@@ -43,7 +45,7 @@ class PhotoPlaces:
 
     def __getitem__(self, rows: Sequence[int] | np.ndarray | slice) -> PhotoPlaces:
         """The places at `rows`: indices, a boolean mask or a slice."""
-        return PhotoPlaces(self.files[rows], self.matrices[rows])
+        return replace(self, files=self.files[rows], matrices=self.matrices[rows])
 
     def to_crop(self, points: np.ndarray) -> np.ndarray:
         """Points of the photos in their crops.

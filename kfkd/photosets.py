@@ -33,6 +33,7 @@ class PhotoSet:
         origin: the data set's name, such as "imm".
         path: file or folder they were read from.
         notes: warnings of the reader, one sentence each.
+        faceless: photos that the data set lists without a face, as it calls them; they are no rows.
 
     Raises:
         KfkdError: when shapes or types do not fit together.
@@ -50,6 +51,7 @@ class PhotoSet:
     origin: str = "own"
     path: str = ""
     notes: tuple[str, ...] = field(default=())
+    faceless: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         n = len(self.paths)

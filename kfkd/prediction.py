@@ -11,6 +11,7 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
+from kfkd.pipelines.ibug import FIRST_PIXEL
 from kfkd.runs import Run, finished_run
 from kfkd.skeletons import Skeleton
 from kfkd.storage.files import replacing
@@ -85,7 +86,8 @@ def write_course_predictions(path: str | Path, faces: FaceSet, predicted: np.nda
     """Writes keypoints as CS194-26's class competition takes them: `Id,Predicted`, a row a number.
 
     Image by image in the order of the set, point by point, x then y; ids count from 0, values are
-    in pixels of the photos (of the images, where they are no crops).
+    in pixels of the photos (of the images, where they are no crops). The competition compares with
+    iBUG's XML, whose points count from 1: 1 is added to faces that came from there.
 
     Args:
         path: the file to write.
@@ -93,7 +95,8 @@ def write_course_predictions(path: str | Path, faces: FaceSet, predicted: np.nda
         predicted: (n, k, 2) in pixels of the images.
 
     Raises:
-        KfkdError: when a keypoint is not predicted, or two faces are of one photo.
+        KfkdError: when a keypoint is not predicted, two faces are of one photo, or a photo has no
+            face: ids would tell another point.
     """
     if broken := int(np.isnan(predicted).any(axis=(0, 2)).sum()):
         raise KfkdError(
@@ -102,9 +105,15 @@ def write_course_predictions(path: str | Path, faces: FaceSet, predicted: np.nda
         )
     if faces.photos is not None and (several := len(faces) - len(set(faces.photos.files))):
         raise KfkdError(f"the course's file wants one face a photo. Received: {several} more")
+    if faces.photos is not None and (faceless := faces.photos.faceless):
+        raise KfkdError(
+            f"the course's file wants a face of every image, or later ids shift. Received: "
+            f"{faceless[0]} without a box ({len(faceless)} such images in {faces.path})"
+        )
+    first = FIRST_PIXEL if faces.origin == "ibug" else 0
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         file.write("Id,Predicted\n")
-        values = enumerate(_in_photos(faces, predicted).ravel().tolist())
+        values = enumerate((_in_photos(faces, predicted) + first).ravel().tolist())
         file.writelines(f"{number},{value:.4f}\n" for number, value in values)
     return Path(path)
 

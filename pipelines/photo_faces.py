@@ -65,7 +65,7 @@ def faces_of(
     matrices = crop_matrices(photos, size, margin)
     frame = (size[0], size[1], channels)
     images = LazyImages(photos.paths, photos.sizes, photos.digests, matrices, frame)
-    places = PhotoPlaces(_names(photos), matrices)
+    places = PhotoPlaces(_names(photos), matrices, photos.faceless)
     lazy = images.size > MOST_BYTES if lazy is None else lazy
     return FaceSet(
         images=cast(np.ndarray, images) if lazy else _decoded(images, cache, quiet),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -127,8 +128,11 @@ def test_the_courses_file_is_a_row_a_number(odd, truth, tmp_path):
     assert lines[0] == "Id,Predicted" and len(lines) == 1 + 4 * 68 * 2
     numbers, values = zip(*(line.split(",") for line in lines[1:]), strict=True)
     assert list(map(int, numbers)) == list(range(4 * 68 * 2))
-    # Image by image, point by point, x then y.
-    assert np.abs(np.array(values, float) - truth.ravel()).max() < 0.01
+    # Image by image, point by point, x then y, as the XML has them.
+    assert np.abs(np.array(values, float) - (truth + 1).ravel()).max() < 0.01
+    xml = (odd / "labels_ibug_300W_train.xml").read_text()
+    in_xml = [int(v) for pair in re.findall(r'x="(\d+)" y="(\d+)"', xml) for v in pair]
+    assert np.abs(np.array(values, float) - in_xml).max() < 0.01
 
 
 def test_the_courses_file_of_images_that_are_no_crops(tmp_path):
@@ -150,6 +154,20 @@ def test_the_courses_file_wants_every_point_and_one_face_a_photo(odd, tmp_path):
     assert not (tmp_path / "c.csv").exists()
 
 
+def test_the_courses_file_wants_a_face_of_every_image(odd, layouts, tmp_path):
+    layouts.photo(odd / "ibug" / "none.jpg", 64, 48, 9)
+    xml = (odd / "labels_ibug_300W_train.xml").read_text()
+    file = odd / "labels_ibug_300W_faceless.xml"
+    file.write_text(xml.replace("<images>", '<images><image file="ibug/none.jpg"/>'))
+    faces = kfkd.load_faces("ibug", file, size=(24, 24), quiet=True)
+    assert len(faces) == len(ODD) and faces[:2].photos.faceless == ("ibug/none.jpg",)
+    message = r"a face of every image, .* Received: ibug/none.jpg without a box \(1 such images in "
+    with pytest.raises(KfkdError, match=message):
+        write_course_predictions(tmp_path / "c.csv", faces, faces.keypoints)
+    assert not (tmp_path / "c.csv").exists()
+    write_predictions(tmp_path / "p.csv", faces, faces.keypoints)
+
+
 def test_predicting_the_courses_test_images_from_the_command_line(odd, tmp_path, tiny_zoo, capsys):
     run, table, course = tmp_path / "run", tmp_path / "p.csv", tmp_path / "c.csv"
     kfkd.train("tiny", f"ibug:{odd}", subsets="all", epochs=1, validation=0.5, out=run, quiet=True)
@@ -160,7 +178,8 @@ def test_predicting_the_courses_test_images_from_the_command_line(odd, tmp_path,
     assert header[0] == "file" and [row[0] for row in rows] == [name for name, *_ in ODD]
     flat = [value for row in rows for value in row[1:]]
     numbers = [line.split(",")[1] for line in course.read_text().splitlines()[1:]]
-    assert numbers == flat
+    # The table counts from 0, the course's file from 1, as the XML does.
+    np.testing.assert_allclose(np.array(numbers, float), np.array(flat, float) + 1, atol=2e-4)
     # The same as the Python functions give, by way of the crops.
     faces = kfkd.load_faces("ibug", odd, size=(96, 96), channels=1, quiet=True)
     found = faces.photos.to_photo(kfkd.predict(run, faces))

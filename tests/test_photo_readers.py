@@ -6,10 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 import kfkd
 from kfkd.errors import DataError, KfkdError, UnknownName
 from kfkd.pipelines.photo_facts import photo_facts
+from kfkd.prediction import write_course_predictions
 from kfkd.skeletons import IBUG_68, IMM_58, KAGGLE_15, Skeleton, own_skeleton, skeleton_from
 
 
@@ -74,6 +78,25 @@ def test_ibug(layouts, tmp_path):
     test = load("ibug", folder, "test")
     assert len(test) == 2 and not test.labelled.any()
     assert len(load("ibug", folder / "labels_ibug_300W_train.xml", "test")) == 4
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(arrays(np.int64, (68, 2), elements=st.integers(1, 48)))
+def test_ibugs_points_count_from_1_and_its_boxes_from_0(layouts, tmp_path, numbers):
+    """The course's file gives the XML's numbers back, and nothing moves the box."""
+    folder = layouts.write_ibug(tmp_path, count=1, test=0)
+    (folder / "labels_ibug_300W_train.xml").write_text(
+        layouts.ibug_xml([("lfpw/0.jpg", layouts.box_xml(numbers - 1))])
+    )
+    photos = load("ibug", folder)
+    np.testing.assert_array_equal(photos.keypoints[0], numbers - 1)
+    assert photos.boxes.tolist() == [[10, 8, 40, 30]]
+    faces = kfkd.load_faces("ibug", folder, size=(24, 24), cache=False, quiet=True)
+    file = write_course_predictions(tmp_path / "c.csv", faces, faces.keypoints)
+    values = [float(line.split(",")[1]) for line in file.read_text().splitlines()[1:]]
+    np.testing.assert_allclose(values, numbers.ravel(), atol=1e-3)
 
 
 def test_ibug_identical_photos_and_faces_of_one_photo_share_a_group(layouts, tmp_path):

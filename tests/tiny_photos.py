@@ -44,9 +44,11 @@ def write_imm(folder, persons=2, poses=3):
 
 
 def box_xml(points, box=(10, 8, 40, 30)):
-    """One box of dlib's XML with its parts."""
+    """One box of iBUG's XML with its parts, which count from 1."""
     x, y, w, h = box
-    parts = "".join(f'<part name="{i:02d}" x="{a}" y="{b}"/>' for i, (a, b) in enumerate(points))
+    parts = "".join(
+        f'<part name="{i:02d}" x="{a + 1}" y="{b + 1}"/>' for i, (a, b) in enumerate(points)
+    )
     return f'<box top="{y}" left="{x}" width="{w}" height="{h}">{parts}</box>'
 
 
