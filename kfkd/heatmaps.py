@@ -25,8 +25,10 @@ class Heatmap:
         stride: pixels of the image to a cell of the map, along each axis.
         sigma: standard deviation of the Gaussian in pixels of the image; at least half a cell.
         decoder: "dark" and "soft_argmax" give points between cells (see `kfkd.gaussians`);
-            "top_k" nearly so; "argmax" is off by up to half a cell along each axis.
+            "top_k" nearly so, and far off at the image's border; "argmax" is off by up to half a
+            cell along each axis.
         window: side in pixels of the square that holds all of the Gaussian; None = the whole map.
+            Below 4σ "soft_argmax" is off, by up to 0.25σ where it is 2σ.
         height: of the Gaussian's peak. A Gaussian whose cells add up to 1, as cv2's kernels do, is
             1 / (2πσ²) high: that far down nothing is learned, see docs/results/heatmaps.md.
 

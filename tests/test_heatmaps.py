@@ -18,7 +18,7 @@ from kfkd.registry import Recipe, register
 pytestmark = pytest.mark.usefixtures("keras_ready", "undrawn")
 
 NAN = float("nan")
-GRIDS = st.sampled_from([(1, 2.0), (1, 0.75), (2, 3.0), (3, 4.0), (4, 6.0), (1, 5.0)])
+GRIDS = st.sampled_from([(1, 2.0), (1, 0.75), (2, 3.0), (3, 4.0), (4, 6.0), (1, 5.0), (1, 10.0)])
 SHARES = st.floats(0, 1, width=32)
 CELLS = (24, 30)
 
@@ -52,12 +52,13 @@ def test_dark_gives_every_point_of_the_image_back(grid, across, down):
 
 @settings(max_examples=60, deadline=None)
 @given(GRIDS, SHARES, SHARES)
-def test_soft_argmax_does_so_away_from_the_edge(grid, across, down):
+@example((1, 10.0), 0.0, 0.0)
+@example((2, 1.0), 1.0, 0.0)
+def test_soft_argmax_does_so_too_where_the_border_cuts_gaussians_off(grid, across, down):
     codec = codec_of(grid, "soft_argmax")
-    sigma = codec.sigma / codec.stride
-    edge = 1 + 4 * min(max(0.75, sigma / 2), sigma)
-    point = point_at(codec, np.float32([across, down]), edge)
-    np.testing.assert_allclose(through(codec, point)[0], point, atol=0.05)
+    # From border to border: half a pixel beyond the middle of the outermost ones.
+    point = point_at(codec, np.float32([across, down]), edge=-0.5 / codec.stride)
+    np.testing.assert_allclose(through(codec, point)[0], point, atol=0.01)
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,6 +71,9 @@ def test_argmax_and_top_k_are_as_near_as_they_say(grid, across, down):
     codec = codec_of(grid, "top_k")
     point = point_at(codec, shares, edge=min(11, 2.5 * max(1, codec.sigma / codec.stride)))
     assert np.abs(through(codec, point)[0] - point).max() <= 0.15 * codec.stride
+    point = point_at(codec, shares, edge=-0.5 / codec.stride)
+    most = max(0.7 * codec.sigma, 0.65 * codec.stride)
+    assert np.abs(through(codec, point)[0] - point).max() <= most
 
 
 def test_argmax_alone_cannot_tell_points_within_a_cell_apart():
