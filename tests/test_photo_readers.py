@@ -341,6 +341,41 @@ def test_content_of_a_large_file_is_told_by_samples(layouts, tmp_path):
     assert first == third != second
 
 
+def test_facts_of_many_photos_are_kept_until_one_changes(layouts, tmp_path, monkeypatch):
+    from kfkd.pipelines import photo_facts as module
+
+    monkeypatch.setenv("KFKD_CACHE", str(tmp_path / "cache"))
+    paths = [layouts.photo(tmp_path / f"{i}.png", 64 + i, seed=i) for i in range(3)]
+    named, size, looked = [*paths, paths[0]], module.photo_size, []
+
+    def counted(file):
+        looked.append(file)
+        return size(file)
+
+    def facts():
+        looked.clear()
+        return photo_facts(named)
+
+    monkeypatch.setattr(module, "photo_size", counted)
+    few = facts()
+    monkeypatch.setattr(module, "_MANY", 3)
+    facts()
+    assert len(looked) == 3, "such young files may change unnoticed"
+    monkeypatch.setattr(module, "_YOUNG_NS", 0)
+    for expected in (3, 0):
+        many = facts()
+        assert len(looked) == expected
+        np.testing.assert_array_equal(many.sizes, few.sizes)
+        np.testing.assert_array_equal(many.digests, few.digests)
+    layouts.photo(paths[1], 99, seed=7)
+    changed = facts()
+    assert len(looked) == 3 and changed.sizes[:, 0].tolist() == [64, 99, 66, 64]
+    assert (changed.digests == few.digests).tolist() == [True, False, True, True]
+    paths[2].unlink()
+    with pytest.raises(DataError, match=r"2.png"):
+        facts()
+
+
 def test_mirrored_skeletons_keep_their_parts():
     for skeleton in (IMM_58, IBUG_68):
         mirror = np.array(skeleton.mirror)
