@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from kfkd.data import as_faces
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
 from kfkd.landmarks.scores import LandmarkScores, score_landmarks
-from kfkd.metrics import image_errors, kaggle_rmse, mean_face, rmse
+from kfkd.metrics import image_errors, kaggle_rmse, mean_face, predicted_points, rmse
 from kfkd.pipelines.source_text import photo_source
 from kfkd.pipelines.splits import held_out_rows
 from kfkd.runs import Run, finished_run
@@ -29,7 +29,7 @@ class Scores:
         model: score by name: "kaggle_rmse", "all", each subset and source, and the median.
         mean_face: the same for the mean of the training labels.
         mean_per_source: the same for the mean of each source's training labels.
-        keypoints: RMSE by keypoint: (model, mean face).
+        keypoints: RMSE by keypoint that was predicted: (model, mean face).
         images: how many images were measured.
         values: how many labelled values.
         worst: (id, RMSE in pixels, share of the whole squared error) of the worst images.
@@ -102,14 +102,34 @@ def evaluate(
         True
     """
     run = finished_run(run)
-    faces = as_faces(own_data(run) if data is None else data, quiet=quiet, frame=run.frame)
-    check_keypoints(run, faces)
+    faces = faces_for(run, data, quiet)
     if part == "validation":
         faces = validation_faces(run, faces)
     elif part != "all":
         raise DataError(f'part wants "validation" or "all". Received: {part!r}')
     predicted = run.predict(faces.images, source=faces.source)
     return score_faces(faces, predicted, run.record["mean_face"])
+
+
+def faces_for(run: Run, data: Any, quiet: bool = False) -> FaceSet:
+    """Labelled faces that a run is measured on.
+
+    Args:
+        run: the run.
+        data: see `kfkd.load_faces`; None = the data it was trained on.
+        quiet: no progress.
+
+    Returns:
+        The faces; errors on points of which the data names no two to normalise by are shares of
+        the same distance as in the run's training.
+
+    Raises:
+        DataError: when they cannot be read, or have other keypoints than the run predicts.
+    """
+    faces = as_faces(own_data(run) if data is None else data, quiet=quiet, frame=run.frame)
+    check_keypoints(run, faces)
+    unnamed = faces.skeleton.normaliser is None
+    return replace(faces, skeleton=run.skeleton) if unnamed else faces
 
 
 def check_keypoints(run: Run, faces: FaceSet) -> None:
@@ -222,11 +242,11 @@ def score_faces(
         mean_face=summary(truth, one, faces),
         mean_per_source=summary(truth, per_source, faces),
         keypoints={
-            name: (
+            points[i]: (
                 _number(rmse(truth[:, i], predicted[:, i])),
                 _number(rmse(truth[:, i], one[:, i])),
             )
-            for i, name in enumerate(points)
+            for i in predicted_points(predicted)
         },
         images=len(faces),
         values=int(compared.sum()),

@@ -38,7 +38,7 @@ class KeypointFinder:
     def __init__(self, run: Run, detector: Detector, faces: Which = "all", refine: int = 0) -> None:
         if faces not in ("all", "biggest"):
             raise KfkdError(f"faces is all or biggest. Received: {faces!r}")
-        if refine < 0 or (refine and run.skeleton.normaliser is None):
+        if refine < 0 or (refine and run.skeleton.eyes is None):
             raise KfkdError(f"refine wants 0 or more, and a skeleton with eyes. Received: {refine}")
         self.run, self.detector, self.refine = run, detector, refine
         self._all = faces == "all"
@@ -124,7 +124,7 @@ class KeypointFinder:
 
     def _roll(self, points: np.ndarray, matrix: np.ndarray) -> float:
         """How far a face is turned, by its predicted eyes, or else as it was cropped."""
-        one, other = points[list(self.run.skeleton.normaliser or ()), :2]
+        one, other = points[list(self.run.skeleton.eyes or ()), :2]
         dx, dy = other - one
         # The crop is nearly upright, so its left eye is the one further left.
         turn = np.degrees(np.arctan2(dy, dx) if dx > 0 else np.arctan2(-dy, -dx))

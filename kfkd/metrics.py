@@ -40,6 +40,18 @@ def kaggle_rmse(truth: np.ndarray, predicted: np.ndarray, source: np.ndarray) ->
     return float(np.sqrt(FULL_SHARE * full**2 + (1 - FULL_SHARE) * four**2))
 
 
+def predicted_points(predicted: np.ndarray) -> np.ndarray:
+    """Which keypoints were predicted at all: a run on the nose tip answers with no other.
+
+    Args:
+        predicted: (n, k, 2) in pixels, NaN = not predicted.
+
+    Returns:
+        Ascending indices of those that some image has.
+    """
+    return np.flatnonzero(~np.isnan(predicted).all(axis=(0, 2)))
+
+
 def mean_face(keypoints: np.ndarray) -> np.ndarray:
     """The predictor that every model must beat: the mean of the training labels.
 

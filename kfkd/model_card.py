@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError, RunError
 from kfkd.machine import machine_words
+from kfkd.nme import EYES
 from kfkd.progress import duration
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _landmarks(landmarks: Mapping[str, Any] | None) -> list[str]:
         return []
     nme, auc, failed = (scores[key] for key in ("nme", "auc", "failure_rate"))
     told = (
-        f"NME {100 * nme[0]:.2f} % of the outer eye corners' distance (mean face "
+        f"NME {100 * nme[0]:.2f} % of {(landmarks or {}).get('length', EYES)} (mean face "
         f"{100 * nme[1]:.2f} %), AUC@0.08 {auc[0]:.3f} ({auc[1]:.3f}), failures "
         f"{100 * failed[0]:.1f} % ({100 * failed[1]:.1f} %)."
     )

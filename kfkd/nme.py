@@ -15,9 +15,12 @@ import numpy as np
 from kfkd.errors import KfkdError
 from kfkd.skeletons import Skeleton
 
+EYES = "the outer eye corners' distance"
+"""What the field measures errors by."""
+
 
 def eye_distances(truth: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """The length that inter-ocular errors are shares of: between the outer corners of the eyes.
+    """The length that inter-ocular errors are shares of, usually of the eyes' outer corners.
 
     Args:
         truth: (n, k, 2) in pixels, NaN = not labelled.
@@ -29,11 +32,26 @@ def eye_distances(truth: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     Raises:
         KfkdError: when the skeleton has no normaliser.
     """
-    if skeleton.normaliser is None:
-        raise KfkdError(f"{skeleton.name} names no two points to normalise by; use box_sizes")
-    first, second = (np.asarray(truth, np.float64)[:, i] for i in skeleton.normaliser)
+    first, second = (np.asarray(truth, np.float64)[:, i] for i in _ends(skeleton))
     lengths = np.linalg.norm(first - second, axis=-1)
     return np.where(lengths > 0, lengths, np.nan)
+
+
+def length_told(skeleton: Skeleton) -> str:
+    """What `eye_distances` measures, in words.
+
+    Raises:
+        KfkdError: when the skeleton has no normaliser.
+
+    Example:
+        >>> from kfkd.skeletons import IBUG_68, KAGGLE_15
+        >>> length_told(IBUG_68), length_told(KAGGLE_15)[:32]
+        ("the outer eye corners' distance", 'the distance of left_eye_center ')
+    """
+    names = [skeleton.points[i] for i in _ends(skeleton)]
+    if sorted(names) == ["left_eye_outer_corner", "right_eye_outer_corner"]:
+        return EYES
+    return f"the distance of {' and '.join(names)}"
 
 
 def box_sizes(truth: np.ndarray) -> np.ndarray:
@@ -131,6 +149,15 @@ def measured(errors: np.ndarray) -> np.ndarray:
     """The errors of the images that could be measured."""
     errors = np.asarray(errors, np.float64)
     return errors[~np.isnan(errors)]
+
+
+def _ends(skeleton: Skeleton) -> tuple[int, int]:
+    if skeleton.normaliser is None:
+        raise KfkdError(
+            f"{skeleton.name} names no two points to normalise by: use box_sizes, or name them, of "
+            "your own photos by folder:PATH?normalise=POINT,POINT"
+        )
+    return skeleton.normaliser
 
 
 def _row_means(values: np.ndarray) -> np.ndarray:

@@ -87,10 +87,10 @@ def _positions(faces: FaceSet, threshold: float) -> list[dict[str, Any]]:
 
 
 def _geometry(faces: FaceSet, threshold: float) -> list[dict[str, Any]]:
-    if faces.skeleton.normaliser is None or not len(faces):
+    if faces.skeleton.eyes is None or not len(faces):
         return []
     points = faces.keypoints.astype(np.float64)
-    left, right = (points[:, i] for i in faces.skeleton.normaliser)
+    left, right = (points[:, i] for i in faces.skeleton.eyes)
     eyes = left[:, 0] - right[:, 0]
     # Which of the two is on the picture's right is the skeleton's affair; the median face tells.
     eyes = eyes * (-1 if np.nanmedian(np.append(eyes, 0)) < 0 else 1)

@@ -12,7 +12,7 @@ from kfkd.learning.fine_tuning import fine_tuning_flags
 from kfkd.learning.key_values import key_value_words
 from kfkd.learning.settings import published_recipe, shown_runs, whole_recipe
 from kfkd.machine import machine_words
-from kfkd.pipelines.photo_sources import KINDS
+from kfkd.pipelines.photo_sources import KINDS, names_told
 from kfkd.pipelines.source_text import photo_source
 from kfkd.registry import entry
 from kfkd.run_records import Facts
@@ -91,6 +91,10 @@ def _data_word(run: Run) -> str:
     other = {key: value for key, value in options.items() if usual.get(key) != value}
     if "size" in other:
         other["size"] = "x".join(map(str, other["size"]))
+    if "lazy" in other:
+        other["lazy"] = str(other["lazy"]).lower()
+    if "normalise" in other:
+        other["normalise"] = names_told(other["normalise"])
     asked = "&".join(f"{key}={value}" for key, value in other.items())
     return f"{name}:DATA" + (f"?{asked}" if asked else "")
 

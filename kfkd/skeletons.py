@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kfkd.errors import KfkdError, UnknownName
@@ -20,7 +20,8 @@ class Skeleton:
         swaps: pairs of indices that a mirror image exchanges.
         groups: keypoint indices by part of the face.
         subsets: keypoint indices by the name of a subset to learn; "all" is always there.
-        normaliser: the two keypoints whose distance normalises an error, where the field has one.
+        normaliser: the two keypoints whose distance normalises an error, where the field has one
+            or the user names them.
     """
 
     name: str
@@ -56,6 +57,30 @@ class Skeleton:
         for left, right in self.swaps:
             order[left], order[right] = right, left
         return tuple(order)
+
+    @property
+    def eyes(self) -> tuple[int, int] | None:
+        """The normaliser where a mirror image exchanges its two: they then tell how faces turn."""
+        ends = self.normaliser
+        return ends if ends and self.mirror[ends[0]] == ends[1] else None
+
+    def normalised_by(self, names: Sequence[str]) -> Skeleton:
+        """The same keypoints with another normaliser.
+
+        Args:
+            names: of two of them.
+
+        Raises:
+            KfkdError: when they are not two different ones of the skeleton's.
+        """
+        ends = tuple(self.points.index(name) for name in names if name in self.points)
+        if len(names) != 2 or len(set(ends)) != 2:
+            known = ", ".join(self.points)
+            raise KfkdError(
+                f"normalise wants two different keypoints of {known:.500}. "
+                f"Received: {', '.join(map(str, names)) or 'none'}"
+            )
+        return replace(self, normaliser=(ends[0], ends[1]))
 
     def subset(self, name: str) -> tuple[int, ...]:
         """Keypoint indices of a subset to learn.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
-from kfkd.errors import DataError, UnknownName
+from kfkd.errors import DataError, KfkdError, UnknownName
 from kfkd.faces import FaceSet
 from kfkd.photosets import PhotoSet
 from kfkd.pipelines.ibug import read_ibug
@@ -71,7 +72,13 @@ class Crop:
     lazy: bool | None = None
 
 
-def load_photos(name: str, path: str | Path, part: str = "train", quiet: bool = False) -> PhotoSet:
+def load_photos(
+    name: str,
+    path: str | Path,
+    part: str = "train",
+    quiet: bool = False,
+    normalise: Sequence[str] | None = None,
+) -> PhotoSet:
     """Loads labelled photos as they are, before faces are cropped out.
 
     Args:
@@ -79,12 +86,14 @@ def load_photos(name: str, path: str | Path, part: str = "train", quiet: bool = 
         path: where they lie.
         part: "train" or "test", where there are both.
         quiet: write nothing to stderr: no notes, no progress.
+        normalise: of your own photos the two keypoints whose distance errors are shares of.
 
     Returns:
         The photos' files, sizes, boxes and keypoints, in pixels of each photo.
 
     Raises:
         DataError: when a file is absent or not as it should be; with file and row.
+        KfkdError: when `normalise` names no two keypoints, or is asked of another data set.
         UnknownName: when there is no such data set or part.
 
     Example:
@@ -96,13 +105,17 @@ def load_photos(name: str, path: str | Path, part: str = "train", quiet: bool = 
         raise UnknownName("data set of photos", name, list(KINDS))
     if part not in PARTS:
         raise UnknownName("part of a data set", part, list(PARTS))
+    if normalise is not None and name != "folder":
+        raise KfkdError(f"normalise is for your own photos, folder:PATH. Received: {name}")
     try:
         photos = KINDS[name].read(path, part, quiet)
     except OSError as error:  # folders that may not be listed
         raise DataError(f"cannot be read: {error.strerror or error}", file=path) from error
     for note in photos.notes:
         say(f"{name}: {note}", quiet)
-    return photos
+    if normalise is None:
+        return photos
+    return replace(photos, skeleton=photos.skeleton.normalised_by(normalise))
 
 
 def load_photo_faces(
@@ -112,6 +125,7 @@ def load_photo_faces(
     crop: Crop | None = None,
     cache: bool = True,
     quiet: bool = False,
+    normalise: Sequence[str] | None = None,
 ) -> FaceSet:
     """Loads photos and crops their faces.
 
@@ -122,6 +136,7 @@ def load_photo_faces(
         crop: how large, and so on.
         cache: keep decoded pixels for the next time.
         quiet: write nothing to stderr.
+        normalise: as `load_photos` takes it.
 
     Returns:
         The faces; their `path` is a text that loads the same again.
@@ -130,7 +145,7 @@ def load_photo_faces(
         DataError: when a file is absent or not as it should be.
         KfkdError: when a number of the crop makes no sense.
     """
-    photos, crop = load_photos(name, path, part, quiet), crop or Crop()
+    photos, crop = load_photos(name, path, part, quiet, normalise), crop or Crop()
     kind = KINDS[name]
     size = kind.size if crop.size is None else crop.size
     channels = kind.channels if crop.channels is None else crop.channels
@@ -139,4 +154,10 @@ def load_photo_faces(
     told = f"size={size[0]}x{size[1]}&channels={channels}&margin={margin:g}"
     part_told = "" if part == "train" else f"&part={part}"
     part_told += "" if crop.lazy is None else f"&lazy={str(crop.lazy).lower()}"
+    part_told += "" if normalise is None else f"&normalise={names_told(normalise)}"
     return replace(faces, path=f"{name}:{Path(path).expanduser().absolute()}?{told}{part_told}")
+
+
+def names_told(names: Sequence[str]) -> str:
+    """Names of keypoints as a text such as "folder:PATH?normalise=NAME,NAME" has them."""
+    return ",".join(map(quote, names))  # a name may hold what separates options

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.pipelines.photo_folder import names_photos
@@ -22,6 +23,7 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "channels": (int, "1 or 3"),
     "margin": (float, "a share of the box's side"),
     "part": (lambda text: PARTS[PARTS.index(text)], "train or test"),
+    "normalise": (lambda text: tuple(map(unquote, text.split(","))), "two keypoints: NAME,NAME"),
     "lazy": (lambda text: {"true": True, "false": False}[text], "true or false"),
 }
 _TEXT = re.compile(r"([a-z_]+):(.+?)(?:\?([a-z]+=[^?]*))?", re.S)
@@ -31,7 +33,8 @@ def photo_source(text: str) -> tuple[str, str, dict[str, Any]] | None:
     """What a text such as "ibug:/data/ibug?size=96x96&channels=1" names.
 
     Args:
-        text: NAME:PATH, then what is asked of the crops: size, channels, margin, lazy, part.
+        text: NAME:PATH, then what is asked of the crops: size, channels, margin, lazy, part, and
+            of a folder normalise.
 
     Returns:
         The data set's name, the path and the options; None where the text is no such thing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ def load_faces(
     channels: int | None = None,
     margin: float | None = None,
     lazy: bool | None = None,
+    normalise: Sequence[str] | None = None,
 ) -> FaceSet:
     """Loads a data set.
 
@@ -60,6 +61,8 @@ def load_faces(
         margin: share of a box's side added on each side of it, in photos with boxes; None = usual.
         lazy: leave photos in their files until a batch wants them; None = where the pixels of all
             would fill more than 512 MB.
+        normalise: of your own photos the two keypoints whose distance errors are shares of, such
+            as ("left_eye", "right_eye"); None = a known skeleton's, else none.
 
     Returns:
         n faces. Kaggle's: images uint8 (n, 96, 96, 1), keypoints float32 (n, 15, 2) in pixels, NaN
@@ -69,6 +72,7 @@ def load_faces(
 
     Raises:
         DataError: when a file is absent or not as it should be; with file, row and column.
+        KfkdError: when an option is not for this data set, or makes no sense.
         UnknownName: when there is no such data set or part.
 
     Example:
@@ -83,9 +87,10 @@ def load_faces(
     if name in KINDS:
         if path is None:
             raise DataError(f"{name} wants a path: where the photos lie")
-        return load_photo_faces(name, path, part, crop, cache, quiet)
-    if name in ("kaggle", "synthetic") and crop != Crop():
-        raise KfkdError(f"size, channels, margin and lazy are for photos. Received: {name!r}")
+        return load_photo_faces(name, path, part, crop, cache, quiet, normalise)
+    if name in ("kaggle", "synthetic") and (crop, normalise) != (Crop(), None):
+        options = "size, channels, margin, lazy and normalise"
+        raise KfkdError(f"{options} are for photos. Received: {name!r}")
     if name == "synthetic":
         if path is not None:
             raise KfkdError(f"built-in faces lie nowhere. Received: path={str(path)!r}")

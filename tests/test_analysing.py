@@ -327,7 +327,7 @@ def test_the_tail_of_one_bad_image():
 
 def test_the_command(run, faces, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
-    monkeypatch.setattr("kfkd.analysis.rows.as_faces", lambda *given, **settings: faces)
+    monkeypatch.setattr("kfkd.evaluation.as_faces", lambda *given, **settings: faces)
     asked = ["analyse", str(run.folder), "--data", "x", "--out", str(tmp_path / "a"), "--quiet"]
     assert main([*asked, "--worst", "3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

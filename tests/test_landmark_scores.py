@@ -105,9 +105,31 @@ def test_own_points_have_no_eyes_to_measure_by(layouts, tmp_path):
     found = score_landmarks(cats, cats.keypoints + 2, np.full((3, 2), 48, np.float32))
     assert found.scores["nme"] == found.scores["auc"] == (None, None) and found.regions == {}
     assert found.scores["nme_box"][0] > 0 and found.scores["pixel_mae"][0] < 2
+    assert "of the distance of two points that nobody named" in found.table()
     assert "—" in found.table()
     text = str(score_faces(cats, np.nan_to_num(cats.keypoints), mean_faces(cats)))
     assert "the course's score" in text
+
+
+def test_own_points_are_measured_by_the_two_that_are_named(layouts, tmp_path):
+    layouts.write_folder(tmp_path / "cats")
+    named = {"normalise": ("left_ear", "right_ear"), "quiet": True}
+    cats = kfkd.load_faces("folder", tmp_path / "cats", **named)
+    photos = kfkd.load_photos("folder", tmp_path / "cats", **named)
+    shifted = cats.photos.to_crop(photos.keypoints + np.float32([3, 4])).astype(np.float32)
+    found = score_landmarks(cats, shifted, np.full((3, 2), 48, np.float32))
+    apart = np.linalg.norm(photos.keypoints[:, 0] - photos.keypoints[:, 1], axis=1)
+    assert found.scores["nme"][0] == pytest.approx((5 / apart).mean(), abs=1e-4)
+    assert "NME in %, of the distance of left_ear and right_ear" in found.table()
+
+
+def test_a_run_of_one_point_is_told_of_that_point(faces):
+    predicted = np.full_like(faces.keypoints, np.nan)
+    nose = faces.skeleton.points.index("nose_tip")
+    predicted[:, nose] = faces.keypoints[:, nose] + 1
+    scores = score_faces(faces, predicted, mean_faces(faces))
+    assert list(scores.keypoints) == ["nose_tip"] and scores.keypoints["nose_tip"][0] == 1
+    assert "chin" not in str(scores)
 
 
 def test_kaggles_points_have_kaggles_score_alone():

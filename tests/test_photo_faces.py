@@ -250,6 +250,30 @@ def test_training_on_ones_own_keypoints_the_whole_way(layouts, tmp_path, tiny_zo
         kfkd.load_run(out)
 
 
+def test_a_run_keeps_the_points_that_normalise(layouts, tmp_path, tiny_zoo, capsys):
+    folder = layouts.write_folder(tmp_path / "cats", 20)
+    data = f"folder:{folder}?normalise=left_ear,right_ear"
+    run = kfkd.train("tiny", data, subsets="all", epochs=1, out=tmp_path / "run", quiet=True)
+    assert run.record["keypoints"]["normaliser"] == [0, 1]
+    assert run.record["data"]["path"].endswith("&normalise=left_ear,right_ear")
+    assert run.metrics["landmarks"]["length"] == "the distance of left_ear and right_ear"
+    opened = kfkd.load_run(tmp_path / "run")
+    nme = run.metrics["landmarks"]["scores"]["nme"]
+    # Data that names no points is measured by the run's.
+    for again in (None, str(folder)):
+        scores = kfkd.evaluate(opened, again, quiet=True).landmarks.scores
+        assert scores["nme"] == pytest.approx(nme, abs=1e-4)
+    kfkd.ced_figure(opened, quiet=True)
+
+
+def test_names_of_points_may_hold_what_separates_options(layouts, tmp_path):
+    header = '"file","a&b_x","a&b_y","c,d?_x","c,d?_y"'
+    folder = layouts.write_folder(tmp_path / "odd", 1, header, ["0.jpg,1,2,3,4"])
+    faces = kfkd.load_faces("folder", folder, quiet=True, normalise=("c,d?", "a&b"))
+    assert as_faces(faces.path, quiet=True).skeleton == faces.skeleton
+    assert faces.skeleton.normaliser == (1, 0)
+
+
 def test_a_run_on_ones_own_photos_with_boxes_crops_others_alike(layouts, tmp_path, tiny_zoo):
     header = "file,a_x,a_y,b_x,b_y,box_x,box_y,box_w,box_h"
     rows = [f"{i}.jpg,20,30,40,30,10,12,40,44" for i in range(12)]

@@ -291,6 +291,21 @@ def test_broken_own_folder_is_named(layouts, tmp_path, header, row, message):
         load("folder", layouts.write_folder(tmp_path, 1, header, [row]))
 
 
+def test_own_folder_names_the_points_that_normalise(layouts, tmp_path):
+    folder = layouts.write_folder(tmp_path)
+    ears = kfkd.load_photos("folder", folder, quiet=True, normalise=["right_ear", "left_ear"])
+    assert ears.skeleton.normaliser == ears.skeleton.eyes == (1, 0)
+    skewed = kfkd.load_photos("folder", folder, quiet=True, normalise=["nose", "left_ear"])
+    assert skewed.skeleton.normaliser == (2, 0)
+    assert skewed.skeleton.eyes is None, "they do not tell how a face turns"
+    wanted = r"normalise wants two different keypoints of left_ear, right_ear, nose\. Received: "
+    for names in (["nose"], ["nose", "nose"], ["nose", "tail"], ["left_ear", "nose", "tail"]):
+        with pytest.raises(KfkdError, match=wanted + ", ".join(names)):
+            kfkd.load_photos("folder", folder, quiet=True, normalise=names)
+    with pytest.raises(KfkdError, match=r"for your own photos, folder:PATH\. Received: imm"):
+        kfkd.load_photos("imm", folder, normalise=["nose", "left_ear"])
+
+
 def test_own_folder_with_several_tables(layouts, tmp_path):
     folder = layouts.write_folder(tmp_path)
     shutil.copy(folder / "cats.csv", folder / "dogs.csv")

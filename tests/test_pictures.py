@@ -162,6 +162,15 @@ def test_best_sheet_puts_first_the_least_rmse_whatever_is_labelled(faces):
     ]
 
 
+@pytest.mark.parametrize("sheet", [worst_sheet, best_sheet, prediction_sheet])
+def test_sheets_draw_the_points_that_are_predicted(faces, sheet):
+    predicted = np.full_like(faces.keypoints, np.nan)
+    predicted[:, 10] = faces.keypoints[:, 10] + 1
+    figure = sheet(faces, predicted, *([[0, 1]] if sheet is prediction_sheet else [2]))
+    dots = [line.get_xdata() for axes in figure.axes for line in axes.lines]
+    assert [len(x) for x in dots] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("sheet", [worst_sheet, best_sheet])
 def test_sheets_of_a_perfect_prediction_and_of_no_labels(faces, sheet):
     assert len(sheet(faces, faces.keypoints).axes) == 9
@@ -181,7 +190,8 @@ def test_keypoint_error_bars_have_each_keypoints_rmse(faces):
 def test_keypoint_error_bars_without_labels_of_a_keypoint(faces):
     truth = faces.keypoints.copy()
     truth[:, 7] = np.nan
-    axes = keypoint_error_bars(truth, truth, np.zeros((15, 2)), KAGGLE_15).axes[0]
+    predicted = np.nan_to_num(truth)
+    axes = keypoint_error_bars(truth, predicted, np.zeros((15, 2)), KAGGLE_15).axes[0]
     assert "not labelled" in [text.get_text() for text in axes.texts]
 
 
@@ -189,15 +199,18 @@ def test_keypoint_error_bars_compare_both_on_the_values_predicted(faces):
     truth = np.full((4, 15, 2), 40.0)
     truth[2:] = 50
     truth[:, 8] = np.nan
-    predicted = truth + 1
+    predicted = np.nan_to_num(truth) + 1
     predicted[2:] = np.nan  # here the mean face would be 10 pixels off
     predicted[:, 7] = np.nan
     mean = np.full((15, 2), 40.0)
     axes = keypoint_error_bars(truth, predicted, mean, KAGGLE_15).axes[0]
     shown = [text.get_text() for text in axes.texts]
-    assert [shown[:15].count(text) for text in ("1.00", "none", "not labelled")] == [13, 1, 1]
-    assert (shown[7], shown[8]) == ("none", "not labelled")
-    assert shown[15:].count("0.00") == 13
+    assert [shown[:14].count(text) for text in ("1.00", "none", "not labelled")] == [13, 0, 1]
+    assert shown[7] == "not labelled"
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    absent = KAGGLE_15.points[7].replace("_", " ")
+    assert len(names) == 14 and absent not in names, "nobody predicted it"
+    assert shown[14:].count("0.00") == 13
     assert "all of them 1.00 px, mean face 0.00 px" in axes.get_title()
 
 

@@ -38,7 +38,7 @@ def face_properties(faces: FaceSet) -> dict[str, np.ndarray]:
         float64 (n,) each, NaN where labels are missing; those that no face has are left out.
     """
     truth = np.asarray(faces.keypoints, np.float64)
-    eyes = faces.skeleton.normaliser
+    eyes = faces.skeleton.eyes
     bright, contrast = brightness_contrast(faces.images)
     found = {
         "size": box_sizes(truth) if eyes is None else eye_distances(truth, faces.skeleton),

@@ -66,10 +66,12 @@ def _shares(faces: FaceSet, truth: np.ndarray, points: np.ndarray) -> np.ndarray
 
 
 def by_keypoint(faces: FaceSet, errors: Errors) -> dict[str, dict[str, dict[str, float | None]]]:
-    """By keypoint and source how many values, RMSE, the mean face's, and NME where there is one."""
+    """By keypoint and source how many values, RMSE, the mean face's, and NME where there is one.
+
+    Keypoints and sources without a value are left out.
+    """
     found: dict[str, dict[str, dict[str, float | None]]] = {}
     for i, name in enumerate(faces.skeleton.points):
-        found[name] = {}
         for source in sources_of(faces):
             rows = faces.source == source
             squares, flat = errors.squares[rows, i], errors.flat[rows, i]
@@ -77,7 +79,7 @@ def by_keypoint(faces: FaceSet, errors: Errors) -> dict[str, dict[str, dict[str,
                 continue
             row = {"values": values, "rmse": root_mean(squares), "mean_face": root_mean(flat)}
             row |= {} if errors.shares is None else {"nme": mean_of(errors.shares[rows, i])}
-            found[name][source] = row
+            found.setdefault(name, {})[source] = row
     return found
 
 

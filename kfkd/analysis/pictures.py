@@ -14,6 +14,7 @@ from kfkd.analysis.rows import Predicted
 from kfkd.doubts.calibration import Calibration
 from kfkd.drawing.figures import save_figure
 from kfkd.drawing.sheets import face_sheet
+from kfkd.metrics import predicted_points
 from kfkd.nme import point_distances
 
 if TYPE_CHECKING:
@@ -68,9 +69,11 @@ def worst_sheet(found: Analysis, seen: Predicted) -> Figure:
     worst, faces = found.scores.worst, seen.faces
     place = {int(number): i for i, number in enumerate(faces.ids)}
     rows = np.array([place[number] for number, _, _ in worst])
-    truth = faces.keypoints[rows]
+    truth, points = (
+        p[rows][:, predicted_points(seen.points)] for p in (faces.keypoints, seen.points)
+    )
     # Predictions without a label to compare with would only hide the others.
-    points = np.where(np.isnan(truth), np.nan, seen.points[rows])
+    points = np.where(np.isnan(truth), np.nan, points)
     several = len(set(faces.source.tolist())) > 1
     sources = [f", {faces.source[i]}" if several else "" for i in rows]
     titles = [

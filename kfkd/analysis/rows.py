@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from kfkd.data import as_faces
 from kfkd.errors import DataError, KfkdError
 from kfkd.evaluation import (
     MeanFaces,
     check_keypoints,
+    faces_for,
     means_beside,
-    own_data,
     validation_rows,
 )
 from kfkd.faces import FaceSet
@@ -63,8 +62,8 @@ def predicted_rows(runs: Sequence[Run], data: Any, part: str, quiet: bool = Fals
     if part not in ("validation", "all"):
         raise KfkdError(f'part wants "validation" or "all". Received: {part!r}')
     first = runs[0]
-    faces = as_faces(own_data(first) if data is None else data, quiet=quiet, frame=first.frame)
-    for run in runs:
+    faces = faces_for(first, data, quiet)
+    for run in runs[1:]:
         check_keypoints(run, faces)
     asked, told = _asked(runs, faces, part)
     rows = np.flatnonzero(asked.any(axis=0))

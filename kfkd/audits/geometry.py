@@ -165,7 +165,7 @@ def _twice(faces: FaceSet) -> Iterator[Finding]:
 
 def _upside_down(faces: FaceSet) -> Iterator[Finding]:
     """Eyes exchanged, and mouths above noses, seen along the line of the eyes."""
-    groups, ends = faces.skeleton.groups, faces.skeleton.normaliser
+    groups, ends = faces.skeleton.groups, faces.skeleton.eyes
     if ends is None or not {"nose", "mouth"} <= {*groups} or not len(faces):
         return
     labels = faces.keypoints.astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kfkd.drawing.figures import PREDICTED, REFERENCE, TRUTH, new_figure, plain_axes
 from kfkd.errors import KfkdError
-from kfkd.metrics import rmse
+from kfkd.metrics import predicted_points, rmse
 from kfkd.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def loss_curves(
 def keypoint_error_bars(
     truth: np.ndarray, predicted: np.ndarray, mean_face: np.ndarray, skeleton: Skeleton
 ) -> Figure:
-    """RMSE of each keypoint beside that of the mean face, both over the values predicted.
+    """RMSE of each predicted keypoint beside the mean face's, both over the values predicted.
 
     Args:
         truth: (n, k, 2) in pixels, NaN = not labelled.
@@ -70,22 +70,23 @@ def keypoint_error_bars(
     labelled = ~np.isnan(truth).all(axis=(0, 2))
     truth = np.where(np.isnan(predicted), np.nan, truth)
     constant = np.broadcast_to(mean_face, truth.shape)
-    place = np.arange(len(skeleton))
-    figure = new_figure(8.5, 1.6 + 0.34 * len(skeleton), layout="constrained")
+    points = predicted_points(predicted)
+    place = np.arange(len(points))
+    figure = new_figure(8.5, 1.6 + 0.34 * len(points), layout="constrained")
     axes = figure.add_subplot()
     for guess, shift, colour, name in (
         (predicted, -0.2, PREDICTED, "prediction"),
         (constant, 0.2, "#c4c4c4", "mean face"),
     ):
-        errors = [rmse(truth[:, i], guess[:, i]) for i in place]
+        errors = [rmse(truth[:, i], guess[:, i]) for i in points]
         bars = axes.barh(place + shift, np.nan_to_num(errors), 0.38, color=colour, label=name)
         texts = [
             f"{error:.2f}" if not np.isnan(error) else "none" if known else "not labelled"
-            for error, known in zip(errors, labelled, strict=True)
+            for error, known in zip(errors, labelled[points], strict=True)
         ]
         axes.bar_label(bars, texts, padding=3, fontsize=8)
-    axes.set_yticks(place, [name.replace("_", " ") for name in skeleton.points])
-    axes.set_ylim(len(skeleton) - 0.5, -0.5)
+    axes.set_yticks(place, [skeleton.points[i].replace("_", " ") for i in points])
+    axes.set_ylim(len(points) - 0.5, -0.5)
     axes.margins(x=0.1)
     axes.set_xlabel("RMSE in pixels")
     axes.set_title(
@@ -105,6 +106,8 @@ def _curve_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], mean_face: float
     )
     for values, colour, name in ((train, TRUTH, "train"), (validation, PREDICTED, "validation")):
         known = ~np.isnan(values)
+        if not known.any():
+            continue
         # A single value has no line to draw; a dot shows it.
         dot = "o" if known.sum() == 1 else None
         axes.plot(epochs[known], values[known], color=colour, lw=1.4, marker=dot, label=name)
@@ -123,7 +126,9 @@ def _curve_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], mean_face: float
     if len(epochs) == 1:
         axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
     axes.locator_params(axis="x", integer=True)
-    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    if axes.get_legend_handles_labels()[0]:
+        below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
+        axes.legend(fontsize=8, frameon=False, ncols=3, **below)
     plain_axes(axes)
 
 

@@ -12,7 +12,7 @@ from kfkd.drawing.figures import save_figure
 from kfkd.drawing.sheets import face_sheet
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
-from kfkd.metrics import image_errors
+from kfkd.metrics import image_errors, predicted_points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +36,8 @@ def prediction_sheet(
 ) -> Figure:
     """Chosen faces with labels, predictions and each one's RMSE in its title.
 
+    Points that are predicted of no face are not drawn, here and in the other sheets.
+
     Args:
         faces: the faces.
         predicted: (n, k, 2) in pixels, for all of them.
@@ -55,7 +57,10 @@ def prediction_sheet(
         f"row {face}" if np.isnan(error) else f"row {face}: {error:.2f} px"
         for face, error in zip(picked.ids, errors, strict=True)
     ]
-    return face_sheet(picked.images, picked.keypoints, points, titles, title=title)
+    shown = predicted_points(predicted)
+    return face_sheet(
+        picked.images, picked.keypoints[:, shown], points[:, shown], titles, title=title
+    )
 
 
 def worst_sheet(faces: FaceSet, predicted: np.ndarray, count: int = 24) -> Figure:
@@ -108,6 +113,5 @@ def _ranked_sheet(faces: FaceSet, predicted: np.ndarray, count: int, best: bool)
         f"The {len(rows)} {'best' if best else 'worst'} of {len(labelled)} faces: "
         f"{share[rows].sum():.0%} of the squared error"
     )
-    return face_sheet(
-        faces.images[rows], faces.keypoints[rows], predicted[rows], titles, title=whole
-    )
+    truth, points = (p[rows][:, predicted_points(predicted)] for p in (faces.keypoints, predicted))
+    return face_sheet(faces.images[rows], truth, points, titles, title=whole)

@@ -10,6 +10,7 @@ from kfkd.drawing.pictures import best_sheet, prediction_sheet, worst_sheet
 from kfkd.faces import FaceSet
 from kfkd.landmarks.curves import ced_curve
 from kfkd.landmarks.scores import eye_errors
+from kfkd.nme import length_told
 from kfkd.runs import Run
 from kfkd.skeletons import KAGGLE_15
 
@@ -22,7 +23,7 @@ PICTURES = (
     "worst.png",
     "ced.png",
 )
-"""The files that `draw_run` writes; the last one of 68 and 58 points only."""
+"""The files that `draw_run` writes; the last one of other points than Kaggle's only."""
 
 
 def draw_run(run: Run, faces: FaceSet, predicted: np.ndarray) -> None:
@@ -54,4 +55,5 @@ def _draw_ced(run: Run, faces: FaceSet, predicted: np.ndarray) -> None:
     errors = eye_errors(faces, predicted, run.mean_face())
     if not np.isnan(errors["model"]).all():
         named = {run.name: errors["model"], "mean face": errors["mean face"]}
-        save_figure(ced_curve(named, title=run.name), run.folder / "ced.png")
+        curve = ced_curve(named, title=run.name, unit=length_told(faces.skeleton))
+        save_figure(curve, run.folder / "ced.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,19 +11,20 @@ import numpy as np
 from kfkd.ced import LIMIT, auc, ced, failure_rate
 from kfkd.drawing.figures import REFERENCE, new_figure, plain_axes
 from kfkd.errors import KfkdError
-from kfkd.nme import nme
+from kfkd.nme import EYES, nme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _REFERENCES = ("mean face",)
+_LETTERS = 72  # as many as a line below the axes holds
 
 
 def ced_curve(
     errors: Mapping[str, np.ndarray],
     limit: float = LIMIT,
     title: str | None = None,
-    unit: str = "distance of the outer eye corners",
+    unit: str = EYES,
 ) -> Figure:
     """Which share of the images has an error of at most x, a curve for each predictor.
 
@@ -56,7 +58,7 @@ def ced_curve(
         axes.plot(100 * x, 100 * shares, lw=1.6, label=_told(name, values, limit), **style)
     axes.set_xlim(0, 100 * limit)
     axes.set_ylim(0, 101)
-    axes.set_xlabel(f"normalised mean error in % of the {unit}")
+    axes.set_xlabel(fill(f"normalised mean error in % of {unit}", _LETTERS))
     axes.set_ylabel("images with at most this error, %")
     axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     if title:

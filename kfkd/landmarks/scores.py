@@ -9,7 +9,7 @@ import numpy as np
 
 from kfkd.ced import LIMIT, landmark_scores
 from kfkd.faces import FaceSet
-from kfkd.nme import box_sizes, eye_distances, group_nme, image_nme
+from kfkd.nme import box_sizes, eye_distances, group_nme, image_nme, length_told
 from kfkd.skeletons import KAGGLE_15
 from kfkd.text import table
 
@@ -23,22 +23,26 @@ class LandmarkScores:
     Args:
         pixels: "photos" = measured in the photos' own pixels, "images" = in those of the images
             given, where they are not known as crops of photos.
-        scores: "nme" and "failure_rate", "auc" (all by the distance of the outer eye corners),
-            "nme_box" (by √(w · h) of the points' box), as shares; "pixel_mae" in pixels,
-            "mse_sides" in squares of the images' sides, which the course's reports minimised;
-            None = cannot be measured.
-        regions: NME by part of the face, by the eyes' distance, where the skeleton names it, else
-            by the box.
+        scores: "nme" and "failure_rate", "auc" (all by the skeleton's normaliser), "nme_box" (by
+            √(w · h) of the points' box), as shares; "pixel_mae" in pixels, "mse_sides" in squares
+            of the images' sides, which the course's reports minimised; None = cannot be measured.
+        regions: NME by part of the face, by the normaliser, where the skeleton has one, else by
+            the box.
+        length: what the normaliser is, in words.
     """
 
     pixels: str
     scores: Mapping[str, Pair]
     regions: Mapping[str, Pair]
+    length: str
 
     def table(self) -> str:
         """The scores as text."""
         rows = [
-            (_TOLD[name].format(self.pixels), *(_shown(v, *_HOW.get(name, ())) for v in pair))
+            (
+                _TOLD[name].format(self.length, self.pixels),
+                *(_shown(v, *_HOW.get(name, ())) for v in pair),
+            )
             for name, pair in self.scores.items()
         ]
         parts = [table((f"measured in pixels of the {self.pixels}", "model", "mean face"), rows)]
@@ -50,18 +54,19 @@ class LandmarkScores:
 
     @property
     def _unit(self) -> str:
-        return _EYES if self.scores["nme"][0] is not None else _BOX
+        return f"of {self.length}" if self.scores["nme"][0] is not None else _BOX
 
 
-_EYES, _BOX = "of the outer eye corners' distance", "of √(w · h) of the points' box"
+_BOX = "of √(w · h) of the points' box"
+_UNNAMED = "the distance of two points that nobody named"
 # As hundredths of the face, and digits after the point.
 _HOW = {"nme": (100, 2), "nme_box": (100, 2), "failure_rate": (100, 2), "mse_sides": (1, 6)}
 _TOLD = {
-    "nme": f"NME in %, {_EYES}",
+    "nme": "NME in %, of {}",
     "nme_box": f"NME in %, {_BOX}",
     "auc": f"AUC@{LIMIT:g} (1 is perfect)",
     "failure_rate": f"failures@{LIMIT:g}, % of the images",
-    "pixel_mae": "mean absolute error, px of the {} (the course's score)",
+    "pixel_mae": "mean absolute error, px of the {1} (the course's score)",
     "mse_sides": "mean squared error, of the images' sides (the reports' loss)",
 }
 
@@ -93,6 +98,7 @@ def score_landmarks(
         pixels="images" if faces.photos is None else "photos",
         scores={**_pairs(*scores), "mse_sides": _of_sides(faces, predicted, mean_face)},
         regions=regions if faces.skeleton.groups else {},
+        length=_UNNAMED if faces.skeleton.normaliser is None else length_told(faces.skeleton),
     )
 
 
