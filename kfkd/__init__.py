@@ -42,6 +42,9 @@ _HOME = {
     "detect_video": "kfkd.detecting_video",
     "filters_figure": "kfkd.seeing",
     "features_figure": "kfkd.seeing",
+    "loss_figure": "kfkd.run_figures",
+    "predictions_figure": "kfkd.run_figures",
+    "ced_figure": "kfkd.run_figures",
     "Machines": "kfkd.machines.cluster",
 }
 
@@ -51,6 +54,7 @@ __all__ = [
     "analyse",
     "audit",
     "build",
+    "ced_figure",
     "compare",
     "cross_validate",
     "describe",
@@ -70,8 +74,10 @@ __all__ = [
     "load_faces",
     "load_photos",
     "load_run",
+    "loss_figure",
     "pack",
     "predict",
+    "predictions_figure",
     "pretrained_runs",
     "register",
     "resume",
@@ -110,6 +116,7 @@ if TYPE_CHECKING:
     from kfkd.prediction import predict
     from kfkd.pretrained import pretrained_runs
     from kfkd.registry import register
+    from kfkd.run_figures import ced_figure, loss_figure, predictions_figure
     from kfkd.runs import load_run
     from kfkd.seeing import features_figure, filters_figure
     from kfkd.submissions.scorer import score
