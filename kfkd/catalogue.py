@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from kfkd.errors import KfkdError, UnknownName, WeightsError
+from kfkd.models.heads import check_codec
 from kfkd.models.options import check_options
 from kfkd.registry import Entry, entries, entry
 from kfkd.skeletons import Skeleton
@@ -33,7 +34,7 @@ def build(
     Args:
         name: entry of the zoo, see `kfkd.list_models()`.
         outputs: how many coordinates it answers with (8 dense, 22 sparse, 30 all), or maps where
-            it answers with maps; None = those of the entry's first subset.
+            it answers with maps; None = for the keypoints of the entry's first subset.
         input_shape: (h, w, c); None = the entry's own.
         codec: what it is to answer with; None = the entry's own. A net of coordinates gets a head
             of maps where the codec is one of maps (`kfkd.models.heads`).
@@ -44,7 +45,8 @@ def build(
 
     Raises:
         UnknownName: when the zoo has no such model.
-        KfkdError: when `outputs` is not a positive number, or the model cannot be built so.
+        KfkdError: when `outputs` is not a positive number, the model cannot be built so, or the
+            codec does not fit its maps.
 
     Example:
         >>> import kfkd
@@ -53,11 +55,13 @@ def build(
     """
     found = entry(name)
     if outputs is None:
-        outputs = subset_outputs(found, found.subsets[0])
+        outputs = (codec or found.codec).outputs(len(found.skeleton.subset(found.subsets[0])))
     if outputs < 1:
         raise KfkdError(f"a model needs at least one output. Received: outputs={outputs}")
     shape = tuple(input_shape or found.input_shape)
     check_options(options)
+    if codec is not None:
+        check_codec(found, codec, shape)
     try:
         model = found.build(outputs, shape, **options)
     except (TypeError, ValueError) as error:

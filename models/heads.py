@@ -1,16 +1,45 @@
-"""Maps as answers of nets that are published with coordinates."""
+"""Answers in another codec than the published one: maps of nets of coordinates, other maps."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kfkd.codecs import Codec, Coordinates
 from kfkd.errors import KfkdError
 from kfkd.lazy import keras
 
 if TYPE_CHECKING:
     from keras import Model
 
+    from kfkd.registry import Entry
+
 _FILTERS, _KERNEL = 128, 4
+
+
+def check_codec(found: Entry, codec: Codec, image: tuple[int, ...]) -> None:
+    """Refuses a codec in which an entry's net cannot answer.
+
+    Args:
+        found: the entry; dense layers of a net of coordinates give way to a head of maps, a net of
+            maps keeps their size.
+        codec: what it is to answer with.
+        image: (h, w, c) of what it looks at.
+
+    Raises:
+        KfkdError: saying what it answers with and what the codec wants.
+    """
+    if isinstance(found.codec, Coordinates) and not isinstance(codec, Coordinates):
+        return
+    own, wanted = (c.output_shape(c.outputs(1), image) for c in (found.codec, codec))
+    if own != wanted:
+        raise KfkdError(
+            f"{found.name} answers with {_sides(own)} numbers a keypoint, the codec {codec} wants "
+            f"{_sides(wanted)}"
+        )
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def with_maps(model: Model, size: tuple[int, int], maps: int) -> Model:

@@ -386,6 +386,23 @@ def test_a_codec_that_does_not_fit_is_refused(map_zoo, tmp_path, codec, words):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "words"),
+    [
+        ("unet_small_68", Coordinates(), r"answers with \d+×\d+×1 numbers a keypoint.* wants 2$"),
+        ("pyramid", Heatmap(stride=4, sigma=6.0), r"answers with 26×26×1 .* wants 24×24×1"),
+    ],
+)
+def test_build_refuses_it_too(name, codec, words):
+    with pytest.raises(KfkdError, match=words):
+        kfkd.build(name, codec=codec)
+
+
+def test_build_counts_outputs_by_the_codec_asked_for():
+    maps = Heatmap(stride=4, sigma=6.0)
+    assert kfkd.build("simple_cnn", codec=maps).output_shape == (None, 24, 24, 4)
+
+
 def test_lower_gaussians_give_the_same_points():
     low, point = Heatmap(stride=2, sigma=3.0, height=0.0177), np.array([[[20.25, 31.5]]])
     maps = low.encode(point, (32, 32))

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kfkd.augment import Mix, mix
-from kfkd.codecs import Codec, Coordinates, changed_codec
+from kfkd.codecs import Codec, changed_codec
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.heatmaps import Heatmap
+from kfkd.models.heads import check_codec
 from kfkd.registry import Entry, Phase, Plateau, Recipe, entry
 from kfkd.text import shown_path
 from kfkd.views import Views, views_from
@@ -226,25 +227,13 @@ def check(settings: Settings) -> None:
     if settings.precision not in PRECISIONS:
         raise UnknownName("precision", settings.precision, list(PRECISIONS))
     loss_called(recipe.loss)
-    _check_codec(settings)
+    found = entry(settings.model)
+    check_codec(found, settings.coded_by, found.input_shape)
     if numbered(recipe.loss)[0] in MAP_LOSSES:
         _check_map_loss(settings)
     _check_together(recipe)
     if recipe.optimizer.lower() not in _optimizers():
         raise UnknownName("optimizer", recipe.optimizer, _optimizers())
-
-
-def _check_codec(settings: Settings) -> None:
-    """Refuses a codec that the entry's network does not fit."""
-    found, codec = entry(settings.model), settings.coded_by
-    if isinstance(found.codec, Coordinates) and not isinstance(codec, Coordinates):
-        return  # its dense layers give way to a head of maps
-    shapes = [c.output_shape(c.outputs(1), found.input_shape) for c in (found.codec, codec)]
-    if shapes[0] != shapes[1]:
-        raise KfkdError(
-            f"{settings.model} answers with {_sides(shapes[0])} numbers a keypoint, the codec "
-            f"{codec} wants {_sides(shapes[1])}"
-        )
 
 
 def _check_map_loss(settings: Settings) -> None:
@@ -268,10 +257,6 @@ def _check_teachers(settings: Settings) -> None:
         raise KfkdError(f"teacher_share wants a number from 0 to 1. Received: {share!r}")
     if share is not None and settings.teachers is None:
         raise KfkdError("teacher_share wants teachers")
-
-
-def _sides(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
 
 
 def _check_together(recipe: Recipe) -> None:
