@@ -509,8 +509,9 @@ def demo(options: Namespace) -> None:
     from kfkd.demo import demo as verb
 
     made = verb(options.out, options.model, options.epochs, options.faces, quiet=options.quiet)
-    pictures = made["pictures"]
-    _print(made, options.json, _figures({**made, "pictures": "\n  ".join(["", *pictures])}))
+    told = {key: f"{v:.3f} px" if isinstance(v, float) else v for key, v in made.items()}
+    told["pictures"] = "\n  ".join(["", *made["pictures"]])
+    _print(made, options.json, _figures(told))
 
 
 def record(options: Namespace) -> None:

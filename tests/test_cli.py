@@ -133,6 +133,13 @@ def test_demo_goes_the_whole_way(capsys, tiny_zoo, tmp_path):
     asked(capsys, "demo", "--out", tmp_path / "other", code=2)
 
 
+def test_demo_prints_its_scores_as_other_commands_do(capsys, monkeypatch):
+    made = {"leaderboard": 2.9500044713100118, "validation": None, "pictures": ["a.png"]}
+    monkeypatch.setattr("kfkd.demo.demo", lambda *arguments, **options: made)
+    told = asked(capsys, "demo").out.splitlines()
+    assert told[:2] == ["leaderboard  2.950 px", "validation   None"] and told[-1] == "  a.png"
+
+
 @pytest.mark.parametrize(
     ("backend", "why"), [("absent", "is no backend of kfkd"), ("torch", "is not installed")]
 )
