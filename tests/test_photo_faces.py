@@ -20,6 +20,7 @@ from kfkd.photosets import PhotoSet
 from kfkd.pipelines.photo_faces import crop_matrices, faces_of
 from kfkd.pipelines.source_text import photo_kind, photo_source
 from kfkd.pipelines.synthetic import write_kaggle_folder
+from kfkd.recording import training_command
 from kfkd.skeletons import own_skeleton
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -264,6 +265,7 @@ def test_a_run_keeps_the_points_that_normalise(layouts, tmp_path, tiny_zoo, caps
         scores = kfkd.evaluate(opened, again, quiet=True).landmarks.scores
         assert scores["nme"] == pytest.approx(nme, abs=1e-4)
     kfkd.ced_figure(opened, quiet=True)
+    assert "--data 'folder:DATA?normalise=left_ear,right_ear'" in training_command(opened)
 
 
 def test_names_of_points_may_hold_what_separates_options(layouts, tmp_path):
