@@ -11,7 +11,7 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
-from kfkd.pipelines.ibug import FIRST_PIXEL
+from kfkd.pipelines import ibug, pts
 from kfkd.runs import Run, finished_run
 from kfkd.skeletons import Skeleton
 from kfkd.storage.files import replacing
@@ -59,7 +59,9 @@ def write_predictions(
     """Writes keypoints as a CSV, a row a face in the order of the set; empty = not predicted.
 
     Of faces of photos the columns are `file`, the photo as its data set calls it, then x and y of
-    each keypoint in pixels of the photo; of others `id`, then x and y in pixels of the image.
+    each keypoint in pixels of the photo, counted as the data set's own files count them, so that
+    they can be compared: from 1 of `ibug` and `pts`, else from 0. Of other faces they are `id`,
+    then x and y in pixels of the image.
 
     Args:
         path: the file to write.
@@ -76,7 +78,7 @@ def write_predictions(
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([first, *(skeleton or faces.skeleton).columns, *told])
-        for key, points, shares in zip(keys, _in_photos(faces, predicted), more, strict=True):
+        for key, points, shares in zip(keys, _as_in_files(faces, predicted), more, strict=True):
             numbers = (*points.ravel(), *shares)
             writer.writerow([key, *("" if np.isnan(v) else f"{v:.4f}" for v in numbers)])
     return Path(path)
@@ -86,8 +88,8 @@ def write_course_predictions(path: str | Path, faces: FaceSet, predicted: np.nda
     """Writes keypoints as CS194-26's class competition takes them: `Id,Predicted`, a row a number.
 
     Image by image in the order of the set, point by point, x then y; ids count from 0, values are
-    in pixels of the photos (of the images, where they are no crops). The competition compares with
-    iBUG's XML, whose points count from 1: 1 is added to faces that came from there.
+    in pixels of the photos (of the images, where they are no crops), which count as those of
+    `write_predictions` do: the competition compares with iBUG's XML, whose points count from 1.
 
     Args:
         path: the file to write.
@@ -110,14 +112,16 @@ def write_course_predictions(path: str | Path, faces: FaceSet, predicted: np.nda
             f"the course's file wants a face of every image, or later ids shift. Received: "
             f"{faceless[0]} without a box ({len(faceless)} such images in {faces.path})"
         )
-    first = FIRST_PIXEL if faces.origin == "ibug" else 0
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         file.write("Id,Predicted\n")
-        values = enumerate((_in_photos(faces, predicted) + first).ravel().tolist())
+        values = enumerate(_as_in_files(faces, predicted).ravel().tolist())
         file.writelines(f"{number},{value:.4f}\n" for number, value in values)
     return Path(path)
 
 
-def _in_photos(faces: FaceSet, points: np.ndarray) -> np.ndarray:
-    """Points in pixels of the photos, where the faces are crops of some."""
-    return points if faces.photos is None else faces.photos.to_photo(points)
+def _as_in_files(faces: FaceSet, points: np.ndarray) -> np.ndarray:
+    """Points in pixels of the photos, where faces are crops of some, as the files count them."""
+    if faces.photos is None:
+        return points
+    first = {"ibug": ibug.FIRST_PIXEL, "pts": pts.FIRST_PIXEL}.get(faces.origin, 0)
+    return faces.photos.to_photo(points) + first

@@ -18,6 +18,9 @@ from kfkd.pipelines.photos import SUFFIXES
 from kfkd.pipelines.text_files import numbers, read_text
 from kfkd.skeletons import IBUG_68
 
+FIRST_PIXEL = 1
+"""The number that the files give the centre of the first pixel."""
+
 _TEST = "testset"
 _LAYOUT = re.compile(r"\s*version\s*:\s*1\s+n_points\s*:\s*([^\s{]+)\s*\{([^}]*)\}\s*", re.S | re.I)
 
@@ -82,7 +85,7 @@ def _read(file: Path) -> np.ndarray:
             message = f"received {len(fields)} numbers, wanted x and y"
             raise DataError(message, file=file, row=row)
         values.append(numbers(fields, file=file, row=row, columns="xy"))
-    return np.array(values) - 1
+    return np.array(values) - FIRST_PIXEL
 
 
 def _photo(file: Path) -> Path:
