@@ -58,9 +58,11 @@ def ced_curve(
         axes.plot(100 * x, 100 * shares, lw=1.6, label=_told(name, values, limit), **style)
     axes.set_xlim(0, 100 * limit)
     axes.set_ylim(0, 101)
-    axes.set_xlabel(fill(f"normalised mean error in % of {unit}", _LETTERS))
+    below = fill(f"normalised mean error in % of {unit}", _LETTERS)
+    axes.set_xlabel(below)
     axes.set_ylabel("images with at most this error, %")
-    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    place = (0.5, -0.14 - 0.05 * below.count("\n"))
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=place)
     if title:
         axes.set_title(title, fontsize=11)
     plain_axes(axes)
