@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from kfkd import commands
 from kfkd.cli import main
+from kfkd.commands import backend as backend_module
 from kfkd.pipelines.synthetic import write_kaggle_folder
 
 
@@ -145,8 +145,8 @@ def test_demo_prints_its_scores_as_other_commands_do(capsys, monkeypatch):
 )
 def test_a_backend_that_is_not_there_is_named(capsys, monkeypatch, backend, why):
     monkeypatch.setenv("KERAS_BACKEND", backend)
-    there = commands.find_spec
-    monkeypatch.setattr(commands, "find_spec", lambda name: name != "torch" and there(name))
+    there = backend_module.find_spec
+    monkeypatch.setattr(backend_module, "find_spec", lambda name: name != "torch" and there(name))
     told = asked(capsys, "describe", "lenet5", code=2).err
     assert f"Received: KERAS_BACKEND={backend}, which {why}" in told
     assert "set KERAS_BACKEND=tensorflow" in told and told.count("\n") == 1

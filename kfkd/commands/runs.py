@@ -1,0 +1,119 @@
+"""kfkd evaluate, predict, pack, export, pretrained: what is done with runs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from kfkd.commands.backend import calm_tensorflow
+from kfkd.commands.parts import (
+    add_verb,
+    picked,
+    print_answer,
+    with_all_rows,
+    with_data,
+    with_json,
+    with_quiet,
+    with_run,
+    with_views,
+)
+from kfkd.errors import KfkdError
+from kfkd.progress import say
+
+
+def add_runs(verbs: Any) -> None:
+    """Adds the group's verbs."""
+    parts = (with_run, with_data, with_json, with_quiet)
+    add_verb(verbs, "evaluate", evaluate, "score a run", *parts, with_all_rows)
+    _add_predict(verbs)
+    about = "a small copy of a run, with a card, to hand on"
+    verb = add_verb(verbs, "pack", pack, about, with_run)
+    verb.add_argument("--out", required=True, metavar="DIR")
+    verb.add_argument("--name", help="what its card calls it (default: the model's name)")
+    about = "of a run that learned all rows: the same training with some held out, maybe shorter"
+    verb.add_argument("--measured-by", metavar="RUN", help=about)
+    _add_export(verbs)
+    about = "the runs that come with the package, best first, and their scores"
+    add_verb(verbs, "pretrained", pretrained, about, with_json)
+
+
+def _add_predict(verbs: Any) -> None:
+    about = "write keypoints as a table"
+    verb = add_verb(verbs, "predict", predict, about, with_run, with_data, with_quiet)
+    verb.add_argument("--part", choices=("train", "test"), default="test")
+    verb.add_argument("--out", default="predictions.csv", metavar="CSV")
+    about = "a row a face (table), or Id,Predicted, a row a number, for CS194-26's competition"
+    verb.add_argument("--format", choices=("table", "course"), default="table", help=about)
+    about = "more columns of the table: how probably each keypoint is right, where the run can tell"
+    verb.add_argument("--confidence", action="store_true", help=about)
+
+
+def _add_export(verbs: Any) -> None:
+    about = "write a run as one model for ONNX Runtime, LiteRT or TensorFlow"
+    verb = add_verb(verbs, "export", export, about, with_run, with_views, with_quiet)
+    formats = ("onnx", "litert", "saved_model")
+    verb.add_argument("--to", choices=formats, default="onnx", help="default: onnx")
+    about = "file or folder (default: RUN's name with .onnx, .tflite or _saved_model)"
+    verb.add_argument("--out", metavar="PATH", help=about)
+    about = "as which of Kaggle's label sources it answers, where it knows both (default: full)"
+    verb.add_argument("--source", choices=("full", "four_point"), help=about)
+    about = "faces that it is tried on, as for predict (default: built-in)"
+    verb.add_argument("--data", metavar="PATH", help=about)
+
+
+def evaluate(options: Namespace) -> None:
+    """Scores a run."""
+    calm_tensorflow()
+    from kfkd.evaluation import evaluate as verb
+
+    part = "all" if options.all else "validation"
+    scores = verb(options.folder, options.data, part=part, quiet=options.quiet)
+    print_answer(scores.as_dict(), options.json, scores.table())
+
+
+def predict(options: Namespace) -> None:
+    """Writes keypoints."""
+    calm_tensorflow()
+    from kfkd.data import as_faces
+    from kfkd.prediction import write_course_predictions, write_predictions
+    from kfkd.runs import finished_run
+
+    run = finished_run(options.folder)
+    faces = as_faces(options.data, options.part, options.quiet, run.frame)
+    if options.format == "course":
+        if options.confidence:
+            raise KfkdError("--confidence wants --format table: the course's file has no room")
+        print(write_course_predictions(options.out, faces, run.predict(faces.images)))
+        return
+    predicted, doubt = run.predict_with_doubt(faces.images, source=faces.source)
+    confidence = run.confidence(doubt, faces.source) if options.confidence else None
+    if confidence is not None and run.calibration is None:
+        say(f"{run.folder} cannot tell its confidence: those columns stay empty", options.quiet)
+    print(write_predictions(options.out, faces, predicted, run.skeleton, confidence))
+
+
+def pack(options: Namespace) -> None:
+    """Writes a small copy of a run."""
+    calm_tensorflow()
+    from kfkd.packing import pack as verb
+    from kfkd.packing import size
+
+    made = verb(options.folder, options.out, options.name, options.measured_by)
+    print(f"{made} ({size(made) / 1e6:.2f} MB)")
+
+
+def export(options: Namespace) -> None:
+    """Writes a run as one model for other runtimes."""
+    calm_tensorflow()
+    from kfkd.exporting import export as verb
+
+    passed = ("to", "out", "source", "views", "data", "quiet")
+    print(verb(options.folder, **picked(options, passed)))
+
+
+def pretrained(options: Namespace) -> None:
+    """Lists the runs that come with the package."""
+    from kfkd.pretrained import pretrained_facts, pretrained_table
+
+    facts = pretrained_facts()
+    print_answer(facts, options.json, pretrained_table(facts))
