@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from kfkd.codecs import Codec, changed_codec
 from kfkd.errors import KfkdError, UnknownName, WeightsError
 from kfkd.models.heads import check_codec
 from kfkd.models.options import check_options
@@ -18,15 +19,13 @@ from kfkd.text import table
 if TYPE_CHECKING:
     import keras
 
-    from kfkd.codecs import Codec
-
 
 def build(
     name: str,
     outputs: int | None = None,
     input_shape: tuple[int, int, int] | None = None,
     *,
-    codec: Codec | None = None,
+    codec: Codec | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> keras.Model:
     """Builds a model of the zoo, untrained.
@@ -36,8 +35,9 @@ def build(
         outputs: how many coordinates it answers with (8 dense, 22 sparse, 30 all), or maps where
             it answers with maps; None = for the keypoints of the entry's first subset.
         input_shape: (h, w, c); None = the entry's own.
-        codec: what it is to answer with; None = the entry's own. A net of coordinates gets a head
-            of maps where the codec is one of maps (`kfkd.models.heads`).
+        codec: what it is to answer with, a codec or, as for `kfkd.train`, changed settings of the
+            entry's; None = the entry's own. A net of coordinates gets a head of maps where the
+            codec is one of maps (`kfkd.models.heads`).
         **options: handed to the builder, such as `weights` of vgg16_transfer.
 
     Returns:
@@ -54,6 +54,12 @@ def build(
         21964056
     """
     found = entry(name)
+    if isinstance(codec, Mapping):
+        codec = changed_codec(found.codec, codec)
+    if codec is not None and not isinstance(codec, Codec):
+        raise KfkdError(
+            f"codec wants one of kfkd.codecs, or its settings. Received: {codec!r:.100}"
+        )
     if outputs is None:
         outputs = (codec or found.codec).outputs(len(found.skeleton.subset(found.subsets[0])))
     if outputs < 1:

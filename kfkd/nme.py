@@ -154,7 +154,7 @@ def measured(errors: np.ndarray) -> np.ndarray:
 def _ends(skeleton: Skeleton) -> tuple[int, int]:
     if skeleton.normaliser is None:
         raise KfkdError(
-            f"{skeleton.name} names no two points to normalise by: use box_sizes, or name them, of "
+            f"{skeleton.name} names no two points to normalise by: name them, of "
             "your own photos by folder:PATH?normalise=POINT,POINT"
         )
     return skeleton.normaliser

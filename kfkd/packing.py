@@ -107,33 +107,38 @@ def _epochs(run: Run) -> int:
     return sum(max(epochs.values()) for epochs in [*(s["epochs"] for s in lineage(run)), own])
 
 
-_BEGAN = ("start", "learning_rate")
-"""Settings of a run that goes on where another ended."""
+_LENGTH = ("start", "learning_rate", "epochs")
+"""Settings of a run that goes on where another ended: one that held images out may be shorter."""
 
 
 def _check_twin(run: Run, other: Run) -> None:
-    """Refuses scores of another recipe, or of a run that held nothing out."""
-    if run.record["split"]["validation"] or other.metrics.get("on") != "validation":
+    """Refuses scores of another recipe, of a longer training, or of a run that held nothing out."""
+    held_out = other.record["split"]["validation"] and other.metrics.get("on") == "validation"
+    if run.record["split"]["validation"] or not held_out:
         raise RunError(
             f"measured_by wants a run that held images out, for one that did not. Received: "
             f"{other.folder} for {run.folder}"
         )
-    for part, ours, theirs in (
-        ("data", *(r.record["data"]["fingerprint"] for r in (run, other))),
-        ("settings", *(_recipe_of(r) for r in (run, other))),
-    ):
-        if ours != theirs:
-            raise RunError(f"{other.folder} has other {part} than {run.folder}")
+    if run.record["data"]["fingerprint"] != other.record["data"]["fingerprint"]:
+        raise RunError(f"{other.folder} has other data than {run.folder}")
+    ours, theirs = (_recipe_of(r) for r in (run, other))
+    if differ := [key for key in sorted({*ours, *theirs}) if ours.get(key) != theirs.get(key)]:
+        raise RunError(f"{other.folder} has other settings than {run.folder}: {', '.join(differ)}")
+    if (longer := _epochs(other)) > (own := _epochs(run)):
+        raise RunError(
+            f"measured_by wants a run of no more epochs. Received: {longer} of {other.folder} for "
+            f"{own} of {run.folder}"
+        )
 
 
 def _recipe_of(run: Run) -> dict[str, Any]:
-    """A run's settings without what chooses its rows, and how it began: weights that have learned
-    all rows are of no use to a run that holds some out, which may begin at random then.
+    """A run's settings without what chooses its rows, how long it is, and how it began: weights
+    that have learned all rows are of no use to a run that holds some out.
     """
-    settings = run.record["settings"]
-    recipe = {k: v for k, v in settings["recipe"].items() if k not in ("validation", *_BEGAN)}
-    chosen = ("seed", "split_seed", "fold", *_BEGAN)
-    return {**{k: v for k, v in settings.items() if k not in chosen}, "recipe": recipe}
+    settings = {key: value for key, value in run.record["settings"].items() if key != "recipe"}
+    every = settings | run.record["settings"]["recipe"]
+    chosen = ("seed", "split_seed", "fold", "validation", *_LENGTH)
+    return {key: value for key, value in every.items() if key not in chosen}
 
 
 def _write_weights(model: Model, path: Path) -> None:

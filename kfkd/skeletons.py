@@ -68,11 +68,12 @@ class Skeleton:
         """The same keypoints with another normaliser.
 
         Args:
-            names: of two of them.
+            names: of two of them, or a text with a comma between.
 
         Raises:
             KfkdError: when they are not two different ones of the skeleton's.
         """
+        names = names.split(",") if isinstance(names, str) else names
         ends = tuple(self.points.index(name) for name in names if name in self.points)
         if len(names) != 2 or len(set(ends)) != 2:
             known = ", ".join(self.points)

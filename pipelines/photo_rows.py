@@ -99,7 +99,7 @@ def boxes_beyond(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return (x >= width - 0.5) | (y >= height - 0.5) | (x + w <= -0.5) | (y + h <= -0.5)
 
 
-def no_such_place(box: np.ndarray, size: np.ndarray, what: str = "lies outside the photo") -> str:
+def no_such_place(box: np.ndarray, size: np.ndarray, what: str = "lies outside") -> str:
     """A sentence about a box that does not fit its photo.
 
     Args:
@@ -107,14 +107,16 @@ def no_such_place(box: np.ndarray, size: np.ndarray, what: str = "lies outside t
         size: (2,), of the photo.
         what: is wrong.
     """
-    return f"the box {_numbers(box)} (x, y, width, height) {what} of {_numbers(size)} pixels"
+    return (
+        f"the box {_numbers(box)} (x, y, width, height) {what} the photo of {_numbers(size)} pixels"
+    )
 
 
 def _check_boxes(boxes: np.ndarray, sizes: np.ndarray, place: Place) -> None:
     empty = ~np.isnan(boxes).all(axis=1) & ~((boxes[:, 2] > 0) & (boxes[:, 3] > 0))
     for row in np.flatnonzero(boxes_beyond(boxes, sizes) | empty)[:1].tolist():
         file, number = place(row)
-        what = "has no area" if empty[row] else "lies outside the photo"
+        what = "has no area in" if empty[row] else "lies outside"
         raise DataError(no_such_place(boxes[row], sizes[row], what), file=file, row=number)
 
 

@@ -401,6 +401,10 @@ def test_build_refuses_it_too(name, codec, words):
 def test_build_counts_outputs_by_the_codec_asked_for():
     maps = Heatmap(stride=4, sigma=6.0)
     assert kfkd.build("simple_cnn", codec=maps).output_shape == (None, 24, 24, 4)
+    settings = {"codec": "heatmap", "stride": 4, "sigma": 6.0}
+    assert kfkd.build("simple_cnn", codec=settings).output_shape == (None, 24, 24, 4)
+    with pytest.raises(KfkdError, match=r"codec wants one of kfkd.codecs.* Received: 'heatmap'"):
+        kfkd.build("simple_cnn", codec="heatmap")
 
 
 def test_lower_gaussians_give_the_same_points():

@@ -75,8 +75,13 @@ def test_a_run_of_all_rows_has_the_scores_of_its_twin(run, faces, tmp_path):
     assert "of a shorter training of the same settings (2 epochs from random weights, where" in card
     assert "these weights saw 4) on" in card
     longer = kfkd.train("tiny", faces, epochs=3, out=tmp_path / "longer", quiet=True)
-    with pytest.raises(RunError, match="has other settings"):
+    with pytest.raises(RunError, match=r"no more epochs\. Received: 3 of .*longer for 2 of"):
         kfkd.pack(whole, tmp_path / "no", measured_by=longer)
+    with pytest.raises(RunError, match="a run that held images out"):
+        kfkd.pack(whole, tmp_path / "no", measured_by=packed)
+    other = kfkd.train("tiny", faces, epochs=1, batch_size=9, out=tmp_path / "other", quiet=True)
+    with pytest.raises(RunError, match=r"other settings than .*whole: batch_size"):
+        kfkd.pack(whole, tmp_path / "no", measured_by=other)
 
 
 def test_the_card_tells_what_a_run_was_built_upon(run, faces, tmp_path):
