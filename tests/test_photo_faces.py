@@ -254,9 +254,13 @@ def test_training_on_ones_own_keypoints_the_whole_way(layouts, tmp_path, tiny_zo
 def test_a_run_keeps_the_points_that_normalise(layouts, tmp_path, tiny_zoo, capsys):
     folder = layouts.write_folder(tmp_path / "cats", 20)
     data = f"folder:{folder}?normalise=left_ear,right_ear"
-    run = kfkd.train("tiny", data, subsets="all", epochs=1, out=tmp_path / "run", quiet=True)
+    settings = {"subsets": "all", "epochs": 1, "out": tmp_path / "run", "quiet": True}
+    run = kfkd.train("tiny", data, **settings)
     assert run.record["keypoints"]["normaliser"] == [0, 1]
     assert run.record["data"]["path"].endswith("&normalise=left_ear,right_ear")
+    other = data.replace("left_ear,right_ear", "left_ear,nose")
+    with pytest.raises(RunError, match=r"other points that normalise \(received left_ear, nose, it"):
+        kfkd.train("tiny", other, **settings)
     assert run.metrics["landmarks"]["length"] == "the distance of left_ear and right_ear"
     opened = kfkd.load_run(tmp_path / "run")
     nme = run.metrics["landmarks"]["scores"]["nme"]
