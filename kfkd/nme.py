@@ -48,7 +48,8 @@ def length_told(skeleton: Skeleton) -> str:
         >>> length_told(IBUG_68), length_told(KAGGLE_15)[:32]
         ("the outer eye corners' distance", 'the distance of left_eye_center ')
     """
-    names = [skeleton.points[i] for i in _ends(skeleton)]
+    _ends(skeleton)
+    names = skeleton.normaliser_names
     if sorted(names) == ["left_eye_outer_corner", "right_eye_outer_corner"]:
         return EYES
     return f"the distance of {' and '.join(names)}"

@@ -89,11 +89,11 @@ def _handed_on(run: Run, measured_by: Run | None) -> dict[str, Any]:
         record["lineage"] = began
     settings |= shown_runs(settings)
     if measured_by is not None:
-        _check_twin(run, measured_by)
+        epochs = [_epochs(one) for one in (measured_by, run)]
+        _check_twin(run, measured_by, epochs)
         record["metrics"] = json.loads(json.dumps(measured_by.metrics))
         split = measured_by.record["split"]
         told = {key: split[key] for key in ("seed", "train", "validation")}
-        epochs = [_epochs(one) for one in (measured_by, run)]
         shorter = {"epochs": epochs[0], "of_epochs": epochs[1]} if epochs[0] != epochs[1] else {}
         record["measured_by"] = told | shorter
     return record
@@ -111,8 +111,10 @@ _LENGTH = ("start", "learning_rate", "epochs")
 """Settings of a run that goes on where another ended: one that held images out may be shorter."""
 
 
-def _check_twin(run: Run, other: Run) -> None:
-    """Refuses scores of another recipe, of a longer training, or of a run that held nothing out."""
+def _check_twin(run: Run, other: Run, epochs: Sequence[int]) -> None:
+    """Refuses scores of another recipe, of a longer training (`epochs` of the other, then of the
+    run), or of a run that held nothing out.
+    """
     held_out = other.record["split"]["validation"] and other.metrics.get("on") == "validation"
     if run.record["split"]["validation"] or not held_out:
         raise RunError(
@@ -124,10 +126,10 @@ def _check_twin(run: Run, other: Run) -> None:
     ours, theirs = (_recipe_of(r) for r in (run, other))
     if differ := [key for key in sorted({*ours, *theirs}) if ours.get(key) != theirs.get(key)]:
         raise RunError(f"{other.folder} has other settings than {run.folder}: {', '.join(differ)}")
-    if (longer := _epochs(other)) > (own := _epochs(run)):
+    if epochs[0] > epochs[1]:
         raise RunError(
-            f"measured_by wants a run of no more epochs. Received: {longer} of {other.folder} for "
-            f"{own} of {run.folder}"
+            f"measured_by wants a run of no more epochs. Received: {epochs[0]} of {other.folder} "
+            f"for {epochs[1]} of {run.folder}"
         )
 
 

@@ -64,6 +64,11 @@ class Skeleton:
         ends = self.normaliser
         return ends if ends and self.mirror[ends[0]] == ends[1] else None
 
+    @property
+    def normaliser_names(self) -> tuple[str, ...]:
+        """The normaliser's two keypoints by name; () = none."""
+        return tuple(self.points[i] for i in self.normaliser or ())
+
     def normalised_by(self, names: Sequence[str]) -> Skeleton:
         """The same keypoints with another normaliser.
 

@@ -315,12 +315,12 @@ def _opened(folder: Path, settings: Settings, faces: FaceSet) -> Run:
     run = load_run(folder)
     old = run.record
     began = backend if run.finished else old.get("backend", "tensorflow")
-    ends = _normalising(run.skeleton)
+    asked, ends = (", ".join(s.normaliser_names) for s in (faces.skeleton, run.skeleton))
     for what, new, known in (
         ("settings", settings.plain(), old["settings"]),
         ("data", data["fingerprint"], old["data"].get("fingerprint")),
         ("backend", backend, began),
-        ("points that normalise", _normalising(faces.skeleton) or ends, ends),
+        ("points that normalise", asked or ends, ends),
     ):
         if new != known and not _has_learned(folder):
             return _new_run(folder, settings, faces, data)
@@ -331,11 +331,6 @@ def _opened(folder: Path, settings: Settings, faces: FaceSet) -> Run:
             )
     old["data"] = data
     return run
-
-
-def _normalising(skeleton: Skeleton) -> str:
-    """The points whose distance errors are shares of; "" = none are named."""
-    return ", ".join(skeleton.points[i] for i in skeleton.normaliser or ())
 
 
 def _new_run(folder: Path, settings: Settings, faces: FaceSet, data: dict[str, Any]) -> Run:

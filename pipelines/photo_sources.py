@@ -154,7 +154,8 @@ def load_photo_faces(
     told = f"size={size[0]}x{size[1]}&channels={channels}&margin={margin:g}"
     part_told = "" if part == "train" else f"&part={part}"
     part_told += "" if crop.lazy is None else f"&lazy={str(crop.lazy).lower()}"
-    part_told += "" if normalise is None else f"&normalise={names_told(normalise)}"
+    if normalise is not None:
+        part_told += f"&normalise={names_told(photos.skeleton.normaliser_names)}"
     return replace(faces, path=f"{name}:{Path(path).expanduser().absolute()}?{told}{part_told}")
 
 

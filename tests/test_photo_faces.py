@@ -280,6 +280,13 @@ def test_names_of_points_may_hold_what_separates_options(layouts, tmp_path):
     assert faces.skeleton.normaliser == (1, 0)
 
 
+def test_names_of_points_may_come_as_one_text(layouts, tmp_path):
+    folder = layouts.write_folder(tmp_path / "cats", 3)
+    faces = kfkd.load_faces("folder", folder, quiet=True, normalise="left_ear,right_ear")
+    assert faces.path.endswith("&normalise=left_ear,right_ear")
+    assert as_faces(faces.path, quiet=True).skeleton == faces.skeleton
+
+
 def test_a_run_on_ones_own_photos_with_boxes_crops_others_alike(layouts, tmp_path, tiny_zoo):
     header = "file,a_x,a_y,b_x,b_y,box_x,box_y,box_w,box_h"
     rows = [f"{i}.jpg,20,30,40,30,10,12,40,44" for i in range(12)]
