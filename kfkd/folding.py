@@ -51,7 +51,9 @@ def cross_validate(
             see `kfkd.row_numbers.named_rows`.
         out: the folder.
         quiet: no progress.
-        **settings: others of `kfkd.train`, such as `epochs`; the same for every model.
+        **settings: others of `kfkd.train`, such as `epochs`; the same for every model. `start` may
+            be the folder of another cross-validation of the same folds: each training then begins
+            with the net of the same model, seed and fold.
 
     Returns:
         The cross-validation: print it, or take `.as_dict()`.

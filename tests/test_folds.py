@@ -292,6 +292,36 @@ def test_more_seeds_join_and_nets_that_were_taken_away_are_not_missed(done, face
     assert "mean of" not in done[0].table()
 
 
+def test_folds_go_on_from_the_nets_of_earlier_folds(done, faces, tmp_path):
+    earlier = done[0].out
+    asked = {**ASKED, "epochs": 1, "start": earlier}
+    found = cross_validate("near", faces, out=tmp_path / "more", **asked)
+    for fold, folder in enumerate(found.run_folders("near")):
+        run = load_run(folder)
+        assert run.record["settings"]["start"] == str(earlier / f"near/seed-0/fold-{fold}")
+        begun = load_run(earlier / "near" / "seed-0" / f"fold-{fold}")
+        assert run.history()["all"][0]["loss"] < begun.history()["all"][0]["loss"]
+    assert f"start={str(earlier)!r}" in found.facts["command"]
+    again = cross_validate("near", faces, out=tmp_path / "more", **asked)
+    assert again.as_dict() == json.loads(json.dumps(found.as_dict()))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"k": 4}, "other folds to start from: k=3"),
+        ({"fold_seed": 1}, "other folds to start from: fold_seed=0"),
+        ({"seeds": [3]}, "seed-3/fold-0 is absent"),
+    ],
+)
+def test_other_folds_to_start_from_are_refused(done, faces, tmp_path, asked, message):
+    with pytest.raises(KfkdError, match=message):
+        cross_validate(
+            "near", faces, out=tmp_path / "x", **{**ASKED, "start": done[0].out, **asked}
+        )
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

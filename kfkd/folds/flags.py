@@ -15,5 +15,9 @@ FLAGS: Mapping[str, Mapping[str, Any]] = {
     "precision": {"choices": ("float32", "mixed_bfloat16", "mixed_float16")},
     "augment": {"metavar": "MIX", "help": "as for train"},
     "suspects": {"metavar": "CSV", "help": "as for train"},
+    "start": {
+        "metavar": "RUN",
+        "help": "as for train, or a folder of such folds, whose nets are trained on",
+    },
 }
 """By the setting's name, what its flag is to `argparse`."""

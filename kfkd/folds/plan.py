@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kfkd.augment import Mix
-from kfkd.errors import KfkdError
-from kfkd.folds.cross_validation import TABLE, is_cross_validation
+from kfkd.errors import KfkdError, RunError
+from kfkd.folds.cross_validation import TABLE, is_cross_validation, load_cross_validation
 from kfkd.folds.flags import FLAGS
 from kfkd.learning.key_values import key_value_words, key_values
 from kfkd.registry import Recipe, entry
@@ -52,6 +52,18 @@ class Plan:
         """The run folder of a training."""
         return self.out / model / f"seed-{seed}" / f"fold-{fold}"
 
+    def settings_of(self, model: str, seed: int, fold: int) -> dict[str, Any]:
+        """The settings of one training: it starts from its like in another cross-validation."""
+        if (start := self.earlier_folds()) is None:
+            return dict(self.settings)
+        return {**self.settings, "start": str(replace(self, out=start).folder(model, seed, fold))}
+
+    def earlier_folds(self) -> Path | None:
+        """The cross-validation whose nets these trainings start from, if they do."""
+        start = self.settings.get("start")
+        named = isinstance(start, str | Path) and is_cross_validation(Path(start).expanduser())
+        return Path(start) if named else None
+
     def plain_settings(self) -> dict[str, Any]:
         """The settings as JSON has them; what it has no words for as text."""
         return json.loads(json.dumps(self._asked(), default=str))
@@ -81,7 +93,8 @@ class Plan:
 
     def _asked(self) -> dict[str, Any]:
         """The settings that say something: None often stands for the entry's own."""
-        return {k: v for k, v in self.settings.items() if v is not None or k in _MAY_BE_NONE}
+        told = {k: v for k, v in self.settings.items() if v is not None or k in _MAY_BE_NONE}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in told.items()}
 
     def _words(self) -> list[str] | None:
         """The settings as flags of `kfkd folds`; None where it has none for one."""
@@ -127,8 +140,23 @@ def check_plan(plan: Plan) -> None:
     for what, value, least in (("k", plan.k, 2), ("fold_seed", plan.fold_seed, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise KfkdError(f"{what} wants a whole number from {least}. Received: {value!r}")
+    _check_start(plan)
     if not plan.out.is_dir() or is_cross_validation(plan.out):
         return
     for path in plan.out.iterdir():
         if not path.name.startswith(".") and path.name not in (TABLE, *plan.models):
             raise KfkdError(f"{plan.out} holds something else, {path.name}; name another folder")
+
+
+def _check_start(plan: Plan) -> None:
+    if (start := plan.earlier_folds()) is None:
+        return
+    facts = load_cross_validation(start).facts
+    asked = {"k": plan.k, "fold_seed": plan.fold_seed}
+    if other := {key: facts[key] for key in asked if facts[key] != asked[key]}:
+        told = ", ".join(f"{key}={value}" for key, value in other.items())
+        raise KfkdError(f"{start} has other folds to start from: {told}")
+    for training in plan.trainings():
+        folder = Path(plan.settings_of(*training)["start"])
+        if not folder.expanduser().is_dir():
+            raise RunError(f"{folder} is absent: there is no such fold to start from")

@@ -118,7 +118,7 @@ class FoldWork:
         run = train(
             model,
             faces,
-            **self.plan.settings,
+            **self.plan.settings_of(model, seed, fold),
             fold=(fold, self.plan.k),
             seed=seed,
             split_seed=self.plan.fold_seed,
