@@ -11,7 +11,7 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.errors import KfkdError
 from kfkd.faces import FaceSet
-from kfkd.pipelines import ibug, pts
+from kfkd.pipelines.photo_sources import KINDS
 from kfkd.runs import Run, finished_run
 from kfkd.skeletons import Skeleton
 from kfkd.storage.files import replacing
@@ -123,5 +123,5 @@ def _as_in_files(faces: FaceSet, points: np.ndarray) -> np.ndarray:
     """Points in pixels of the photos, where faces are crops of some, as the files count them."""
     if faces.photos is None:
         return points
-    first = {"ibug": ibug.FIRST_PIXEL, "pts": pts.FIRST_PIXEL}.get(faces.origin, 0)
+    first = KINDS[faces.origin].first_pixel if faces.origin in KINDS else 0
     return faces.photos.to_photo(points) + first

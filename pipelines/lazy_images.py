@@ -28,6 +28,8 @@ class LazyImages:
         digests: uint64 (n,), of their contents.
         matrices: float64 (n, 2, 3), from a photo's pixels to the crop's.
         frame: (height, width, channels) of the crops; channels 1 = grey, 3 = RGB.
+        listed: the file that lists the photos, "" = none does.
+        ids: int (n,), the numbers of their faces there.
 
     Example:
         >>> kfkd.load_faces("ibug", "ibug", lazy=True).images[:2].shape  # doctest: +SKIP
@@ -44,9 +46,12 @@ class LazyImages:
         digests: np.ndarray,
         matrices: np.ndarray,
         frame: tuple[int, int, int],
+        listed: str = "",
+        ids: np.ndarray | None = None,
     ) -> None:
         self.paths, self.sizes, self.digests, self.matrices = paths, sizes, digests, matrices
-        self.frame = frame
+        self.frame, self.listed = frame, listed
+        self.ids = np.arange(1, len(paths) + 1) if ids is None else ids
         self.failures: list[DataError] = []
         """What went wrong, in the images made of these too: tf.data tells no more than that."""
 
@@ -93,6 +98,8 @@ class LazyImages:
             self.digests[rows],
             self.matrices[rows],
             self.frame,
+            self.listed,
+            self.ids[rows],
         )
         picked.failures = self.failures
         return picked
@@ -115,8 +122,17 @@ class LazyImages:
         try:
             return self._crop(row)
         except DataError as error:
-            self.failures.append(error)
-            raise
+            told = self._told(error, row)
+            self.failures.append(told)
+            raise told from error
+
+    def _told(self, error: DataError, row: int) -> DataError:
+        """What is wrong with a photo, and where it is listed."""
+        if not self.listed:
+            return error
+        told = DataError(f"{error} (face {self.ids[row]} of {self.listed})")
+        told.file = error.file
+        return told
 
     def _crop(self, row: int) -> np.ndarray:
         path, matrix, (width, height) = self.paths[row], self.matrices[row], self.sizes[row]

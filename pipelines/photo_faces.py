@@ -64,7 +64,10 @@ def faces_of(
     _check(size, channels, margin)
     matrices = crop_matrices(photos, size, margin)
     frame = (size[0], size[1], channels)
-    images = LazyImages(photos.paths, photos.sizes, photos.digests, matrices, frame)
+    listed = photos.path if Path(photos.path).is_file() else ""
+    images = LazyImages(
+        photos.paths, photos.sizes, photos.digests, matrices, frame, listed, photos.ids
+    )
     places = PhotoPlaces(_names(photos), matrices, photos.faceless)
     lazy = images.size > MOST_BYTES if lazy is None else lazy
     return FaceSet(

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from kfkd.errors import DataError, KfkdError, UnknownName
 from kfkd.faces import FaceSet
 from kfkd.photosets import PhotoSet
+from kfkd.pipelines import ibug, pts
 from kfkd.pipelines.ibug import read_ibug
 from kfkd.pipelines.imm import read_imm
 from kfkd.pipelines.photo_faces import faces_of
@@ -31,6 +32,7 @@ class PhotoKind(NamedTuple):
         channels: 1 = grey, 3 = RGB.
         margin: around boxes, as `faces_of` takes it.
         signs: patterns of files that tell such a folder.
+        first_pixel: the number that its files give the centre of the first pixel.
     """
 
     read: Callable[[str | Path, str, bool], PhotoSet]
@@ -38,18 +40,26 @@ class PhotoKind(NamedTuple):
     channels: int
     margin: float
     signs: tuple[str, ...]
+    first_pixel: int = 0
 
 
 KINDS = {
     "imm": PhotoKind(read_imm, (180, 240), 3, 0.0, ("*.asf", "*/*.asf")),
     # dlib's boxes end above the chin; a quarter more on each side holds 99.99 % of the points.
     "ibug": PhotoKind(
-        read_ibug, (224, 224), 3, 0.25, ("labels_ibug_300W*.xml", "*/labels_ibug_300W*.xml")
+        read_ibug,
+        (224, 224),
+        3,
+        0.25,
+        ("labels_ibug_300W*.xml", "*/labels_ibug_300W*.xml"),
+        ibug.FIRST_PIXEL,
     ),
     "youtube_faces": PhotoKind(
         read_youtube_faces, (224, 224), 1, 0.0, (*TABLES.values(), f"*/{TABLES['train']}")
     ),
-    "pts": PhotoKind(read_pts, (224, 224), 3, 0.25, ("*.pts", "*/*.pts", "*/*/*.pts")),
+    "pts": PhotoKind(
+        read_pts, (224, 224), 3, 0.25, ("*.pts", "*/*.pts", "*/*/*.pts"), pts.FIRST_PIXEL
+    ),
     "folder": PhotoKind(read_photo_folder, (96, 96), 1, 0.0, ("*.csv",)),
 }
 """The data sets of photos; where several would do for a folder, the first does."""

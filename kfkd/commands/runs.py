@@ -83,6 +83,9 @@ def predict(options: Namespace) -> None:
     if options.format == "course":
         if options.confidence:
             raise KfkdError("--confidence wants --format table: the course's file has no room")
+        if faces.origin != "ibug":
+            told = "the course's competition is on iBUG's test images: these ids are of"
+            say(f"{told} {len(faces)} faces of {faces.origin}", options.quiet)
         print(write_course_predictions(options.out, faces, run.predict(faces.images)))
         return
     predicted, doubt = run.predict_with_doubt(faces.images, source=faces.source)
