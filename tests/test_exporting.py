@@ -452,12 +452,15 @@ def test_the_command_names_the_file_after_the_run(
 def test_the_benchmark_compares_with_keras(zeros_allowed, pyramid, monkeypatch, capsys):
     monkeypatch.setattr("kfkd.bench.export.one_thread", lambda: True)
     command = ["bench", "export", str(pyramid.folder), "--formats", "litert", "--rounds", "1"]
-    assert main([*command, "--quiet", "--json"]) == 0
+    assert main([*command, "--faces", "3", "--quiet", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found["rows"]) == ["keras", "litert"]
     assert found["rows"]["keras"]["times_faster"] == 1
     assert (found["views"], found["threads"], found["lacking"]) == (2, 1, {})
+    assert found["faces"] == 3
     assert found["refused"] == {}
+    assert main([*command, "--faces", "0"]) == 2
+    assert "faces, rounds and calls want to be 1 at least" in capsys.readouterr().err
     monkeypatch.setattr("kfkd.bench.export.one_thread", lambda: False)
     assert main(command) == 2
     assert "fresh Python process" in capsys.readouterr().err

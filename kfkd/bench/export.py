@@ -1,4 +1,4 @@
-"""How fast a run's exported models answer one face, beside Keras."""
+"""How fast a run's exported models answer faces, beside Keras."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def bench_export(
     formats: Sequence[str] | None = None,
     *,
     views: bool = True,
+    faces: int = 1,
     rounds: int = 7,
     calls: int = 30,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Times one face at a time on one core: `run.predict`, and each exported model in its runtime.
+    """Times faces on one core, one at a time or several: `run.predict`, and each exported model in its runtime.
 
     All do the same: pre-processing, every model and view of the run, and decoding. They take turns,
     and the ratio is the median of paired ratios of processor times, which a busy machine hardly
@@ -45,12 +46,13 @@ def bench_export(
         run: a finished run or its folder.
         formats: of `kfkd.export`; None = all that can be made here.
         views: whether test-time views count.
+        faces: how many are answered in one call.
         rounds: how often they take turns.
-        calls: faces of a turn.
+        calls: calls of a turn.
         quiet: no progress.
 
     Returns:
-        "model", "views", "threads", "cpu", "keras_precision", and "rows": by way, "keras" first,
+        "model", "views", "faces", "threads", "cpu", "keras_precision", and "rows": by way, "keras" first,
         "ms" of a face, "processor_ms", "times_faster" than Keras, and "megabytes"; and by format
         "lacking", how to install what it wants, and "refused", why the run is not exported to it.
 
@@ -59,8 +61,9 @@ def bench_export(
             format in `formats` cannot be made here.
         RunError: when the run is unfinished.
     """
-    if min(rounds, calls) < 1:
-        raise KfkdError(f"rounds and calls want to be 1 at least. Received: {rounds}, {calls}")
+    if min(faces, rounds, calls) < 1:
+        received = f"{faces}, {rounds}, {calls}"
+        raise KfkdError(f"faces, rounds and calls want to be 1 at least. Received: {received}")
     if not one_thread():
         raise KfkdError("TensorFlow is at work on all cores; measure in a fresh Python process")
     run = finished_run(run)
@@ -73,12 +76,13 @@ def bench_export(
         ways: dict[str, Predictor] = {"keras": kept.predict}
         ways |= {name: made[name].predictor(path, 1) for name, path in paths.items()}
         sizes = {name: round(size_of(path) / 1e6, 2) for name, path in paths.items()}
-        image = built_in_images(1, kept.model(kept.subsets[0]).input_shape[1:])
-        times = _turns(ways, image, rounds, calls, quiet)
+        images = built_in_images(faces, kept.model(kept.subsets[0]).input_shape[1:])
+        times = _turns(ways, images, rounds, calls, quiet)
     mixed = any(is_mixed(kept.model(subset)) for subset in kept.subsets)
     return {
         "model": run.name,
         "views": max(len(kept.views(subset)) for subset in kept.subsets),
+        "faces": faces,
         "threads": 1,
         "cpu": machine()["cpu"],
         "keras_precision": run.record["settings"].get("precision") if mixed else "float32",
@@ -106,26 +110,28 @@ def _exported(
 
 
 def _turns(
-    ways: Mapping[str, Predictor], image: np.ndarray, rounds: int, calls: int, quiet: bool
+    ways: Mapping[str, Predictor], images: np.ndarray, rounds: int, calls: int, quiet: bool
 ) -> dict[str, list[tuple[float, float]]]:
     """Milliseconds of a face in each round, medians of its calls: of the clock, the processor."""
     for predict in ways.values():
         for _ in range(_WARM):
-            predict(image)
+            predict(images)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for number in range(1, rounds + 1):
         for name, predict in ways.items():
-            both = np.median([_call(predict, image) for _ in range(calls)], axis=0)
+            both = np.median([_call(predict, images) for _ in range(calls)], axis=0)
             times[name].append((float(both[0]), float(both[1])))
         told = ", ".join(f"{name} {taken[-1][0]:.2f} ms" for name, taken in times.items())
         say(f"round {number}: {told}", quiet)
     return times
 
 
-def _call(predict: Predictor, image: np.ndarray) -> tuple[float, float]:
+def _call(predict: Predictor, images: np.ndarray) -> tuple[float, float]:
+    """Milliseconds a face."""
     clock, processor = time.perf_counter(), time.process_time()
-    predict(image)
-    return 1000 * (time.perf_counter() - clock), 1000 * (time.process_time() - processor)
+    predict(images)
+    share = 1000 / len(images)
+    return share * (time.perf_counter() - clock), share * (time.process_time() - processor)
 
 
 def _rows(
@@ -155,7 +161,8 @@ def bench_export_table(figures: Mapping[str, Any]) -> str:
         for name, row in figures["rows"].items()
     ]
     views = figures["views"]
-    told = f"{figures['model']}, {views} view{'s' * (views > 1)} of a face, one core of "
+    faces = f"{figures['faces']} faces at a time, " if figures["faces"] > 1 else ""
+    told = f"{figures['model']}, {faces}{views} view{'s' * (views > 1)} of a face, one core of "
     told += f"{figures['cpu']}; Keras computes in {figures['keras_precision']}"
     lacking = [f"{name} lacks: {command}" for name, command in figures["lacking"].items()]
     refused = [f"{name} is left out: {reason}" for name, reason in figures["refused"].items()]

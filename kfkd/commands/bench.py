@@ -34,10 +34,11 @@ def add_bench(verbs: Any) -> None:
     verb.add_argument("--model", default="study_model_1", metavar="MODEL")
     verb.add_argument("--mixes", nargs="+", default=["standard", "strong"], metavar="MIX")
     add_photo_benches(kinds)
-    about = "one face at a time on one core: Keras against exported models"
+    about = "faces on one core: Keras against exported models"
     parts = (with_run, with_views, with_json, with_quiet)
     verb = add_verb(kinds, "export", bench_export, about, *parts)
     verb.add_argument("--formats", nargs="+", choices=("onnx", "litert", "saved_model"))
+    verb.add_argument("--faces", type=int, default=1, metavar="N", help="in one call (default 1)")
     verb.add_argument("--rounds", type=int, default=7, metavar="N", help="the median counts")
 
 
@@ -124,5 +125,6 @@ def bench_export(options: Namespace) -> None:
     from kfkd.bench.export import bench_export as verb
     from kfkd.bench.export import bench_export_table
 
-    figures = verb(options.folder, **picked(options, ("formats", "views", "rounds", "quiet")))
+    passed = ("formats", "views", "faces", "rounds", "quiet")
+    figures = verb(options.folder, **picked(options, passed))
     print_answer(figures, options.json, bench_export_table(figures))
