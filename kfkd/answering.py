@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kfkd.by_source import FOUR_POINT
 from kfkd.errors import BrokenAnswer, KfkdError, RunError
+from kfkd.faces import SOURCES
 from kfkd.pipelines.batches import evaluation_size
+from kfkd.second_looks import looked_again
 
 if TYPE_CHECKING:
     from kfkd.runs import Run
@@ -19,7 +22,7 @@ _FEW = 4  # batches
 
 
 def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -> np.ndarray:
-    """What one model answers, in the mean of its test-time views.
+    """What one model answers, in the mean of its test-time views, and looked at again.
 
     Args:
         run: the model's.
@@ -48,9 +51,27 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
     parts = (np.asarray(images[i : i + few]) for i in range(0, len(images), few))
     views, mirror = run.views(subset), run.mirror(subset)
     one = partial(_answer, run, subset, size)
-    found = np.concatenate([views.predict(part, one, mirror) for part in parts])
-    found[..., :2] += run.label_offset(subset)
+    offset, again = run.label_offset(subset), run.second_look(subset)
+
+    def look(part: np.ndarray) -> np.ndarray:
+        return views.predict(part, one, mirror)
+
+    def answer(part: np.ndarray) -> np.ndarray:
+        found = look(part)
+        return looked_again(part, found, _usual(run, subset) - offset, look) if again else found
+
+    found = np.concatenate([answer(part) for part in parts])
+    found[..., :2] += offset
     return found
+
+
+def _usual(run: Run, subset: str) -> np.ndarray:
+    """Where a model's points usually are, (p, 2) in pixels: the means of its training labels."""
+    if not run.by_source(subset):
+        return run.mean_face()[list(run.skeleton.subset(subset))]
+    known = run.record["mean_face"]
+    full, four_point = (run.mean_face(name if name in known else "all") for name in SOURCES)
+    return np.concatenate([full, four_point[list(FOUR_POINT)]])
 
 
 def _answer(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:

@@ -45,9 +45,9 @@ def export(
     It takes uint8 images (n, h, w, c) as large as the run's, pixels 0–255, as `images`, and gives
     `keypoints`, float32 (n, k, 2) in pixels: all keypoints of the run's skeleton, NaN where the run
     has no model for one. Pre-processing, test-time views, every subset's model and its codec are
-    inside, so it answers as `run.predict` does. It computes in float32: a run in mixed precision
-    answers as the same weights do in float32. n is free; LiteRT begins with one image, and takes
-    more after `resize_tensor_input`.
+    inside, so it answers as `run.predict` does, but for second looks. It computes in float32: a run
+    in mixed precision answers as the same weights do in float32. n is free; LiteRT begins with one
+    image, and takes more after `resize_tensor_input`.
 
     The model is run in its own runtime before it is kept. Beside it lies OUT.json: keypoints,
     skeleton, codecs, scores, how faces are cropped, and how near its answers are.
@@ -78,12 +78,13 @@ def export(
         'doc'
     """
     from kfkd.exports.facts import export_facts
-    from kfkd.exports.graph import exported_model, run_in_float32
+    from kfkd.exports.graph import exported_model, looking_once, run_in_float32
 
     run, made = finished_run(run), export_format(to)
     path = _target(run, made, out)
     source = _source(run, source)
     images = _images(run, data, quiet)
+    run = looking_once(run)
     plain = run_in_float32(run, views)
     facts = export_facts(plain, made.name, source)
     with _beside(path, made) as (beside, facts_beside):

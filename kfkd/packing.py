@@ -158,11 +158,12 @@ def _write_weights(model: Model, path: Path) -> None:
 def _moved(run: Run, packed: Run) -> float:
     """How far float16 weights move a keypoint of built-in faces at most, in pixels.
 
-    Both compute in float32: a mixed precision moves keypoints by more than the weights do.
+    Both compute in float32: a mixed precision moves keypoints by more than the weights do. Neither
+    looks twice: whether it is worth it may depend on a rounding.
     """
-    from kfkd.exports.graph import run_in_float32
+    from kfkd.exports.graph import looking_once, run_in_float32
 
-    run = run_in_float32(run, views=True)
+    run, packed = run_in_float32(looking_once(run)), looking_once(packed)
     images = built_in_images(_TESTED, run.frame or (96, 96, 1), run.known_crop_rule)
     return float(np.nanmax(np.abs(run.predict(images) - packed.predict(images))))
 

@@ -71,6 +71,8 @@ class Recipe:
         ema: momentum of the running mean of the weights, by step: the mean is measured, and is
             what the run keeps; None = no mean.
         views: ways to look at an image whose predictions are averaged.
+        second_look: whether faces that stand aside, or are larger or smaller than usual, are
+            looked at once more where faces usually are, see `kfkd.second_looks`.
         centre_labels: learn labels as they would look the same in mirror images: what the training
             rows' labels lie beside that, one number for each label source, is taken off before and
             added to answers, see `kfkd.mirror_axis`.
@@ -93,6 +95,7 @@ class Recipe:
     weight_decay: float | None = None
     ema: float | None = None
     views: Views = field(default_factory=Views)
+    second_look: bool = False
     centre_labels: bool = False
 
 

@@ -47,7 +47,7 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
         **dict.fromkeys(("learning_rate", "validation"), NUMBER),
         **dict.fromkeys(("weight_decay", "ema", "early_stopping"), MAYBE),
         "cycles": (int, NONE),
-        **dict.fromkeys(("restore_best", "copies", "centre_labels"), bool),
+        **dict.fromkeys(("restore_best", "copies", "centre_labels", "second_look"), bool),
         "plateau": (dict, NONE),
         "phases": list,
         "views": dict,

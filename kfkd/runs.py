@@ -269,6 +269,10 @@ class Run:
         """The test-time views of a subset's model."""
         return views_from(self.record["subsets"][subset].get("views", {}))
 
+    def second_look(self, subset: str) -> bool:
+        """Whether a subset's model looks again at faces out of their place."""
+        return self.record["subsets"][subset].get("second_look") is True
+
     def label_offset(self, subset: str) -> np.ndarray:
         """What is added to the points of a subset's model, float32 (p, 2) in pixels: zeros where
         nothing was fitted, see `kfkd.label_offsets`.

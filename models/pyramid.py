@@ -34,6 +34,7 @@ _CODEC = Integral(stride=4, margin=1, map_share=0.2)
         ema=0.998,
         augment="wide",
         views=Views(flip=True),
+        second_look=True,
         centre_labels=True,
     ),
     codec=_CODEC,

@@ -12,6 +12,7 @@ import kfkd
 from kfkd.by_source import FOUR_POINT, KAGGLE_BY_SOURCE, join_sources, split_sources
 from kfkd.codecs import Integral, codec_from
 from kfkd.errors import DataError, KfkdError, RunError, UnknownName
+from kfkd.exports.graph import looking_once
 from kfkd.learning.optimizing import optimizer_for
 from kfkd.losses import LOSSES, loss_called, masked_huber
 from kfkd.pipelines.synthetic import synthetic_faces
@@ -312,8 +313,8 @@ def test_scores_and_pictures_take_each_image_as_its_source_labels_it(run, faces)
 
 def test_predictions_are_the_mean_of_an_image_and_its_mirror(run, faces):
     images = faces.images[:6]
-    both = run.predict(images)
-    plain = load_run(run.folder)
+    both = looking_once(run).predict(images)
+    plain = looking_once(load_run(run.folder))
     offset = plain.record["subsets"]["all"].pop("label_offset")[0]
     del plain.record["subsets"]["all"]["views"]
     one, mirrored = plain.predict(images), plain.predict(images[:, :, ::-1])

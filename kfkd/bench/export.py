@@ -15,7 +15,7 @@ from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, WriteError
 from kfkd.exporting import export, size_of
 from kfkd.exports.formats import FORMATS, Format, export_format
-from kfkd.exports.graph import is_mixed, run_in_float32
+from kfkd.exports.graph import is_mixed, looking_once, run_in_float32
 from kfkd.learning.determinism import one_thread
 from kfkd.machine import machine
 from kfkd.pipelines.exported_models import Predictor
@@ -36,11 +36,11 @@ def bench_export(
     calls: int = 30,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Times faces on one core, one at a time or several: `run.predict`, and each exported model in its runtime.
+    """Times faces on one core: `run.predict`, and each exported model in its runtime.
 
-    All do the same: pre-processing, every model and view of the run, and decoding. They take turns,
-    and the ratio is the median of paired ratios of processor times, which a busy machine hardly
-    spoils: with one thread they are the clock's, where nothing else runs.
+    All do the same: pre-processing, every model and view of the run, and decoding, without second
+    looks. They take turns, and the ratio is the median of paired ratios of processor times, which a
+    busy machine hardly spoils: with one thread they are the clock's, where nothing else runs.
 
     Args:
         run: a finished run or its folder.
@@ -52,9 +52,9 @@ def bench_export(
         quiet: no progress.
 
     Returns:
-        "model", "views", "faces", "threads", "cpu", "keras_precision", and "rows": by way, "keras" first,
-        "ms" of a face, "processor_ms", "times_faster" than Keras, and "megabytes"; and by format
-        "lacking", how to install what it wants, and "refused", why the run is not exported to it.
+        "model", "views", "faces", "threads", "cpu", "keras_precision", and "rows": by way, "keras"
+        first, "ms" of a face, "processor_ms", "times_faster" than Keras, and "megabytes"; and by
+        format "lacking", how to install what it wants, and "refused", why it is not exported to it.
 
     Raises:
         KfkdError: when a number makes no sense, TensorFlow is at work already on all cores, or a
@@ -66,7 +66,7 @@ def bench_export(
         raise KfkdError(f"faces, rounds and calls want to be 1 at least. Received: {received}")
     if not one_thread():
         raise KfkdError("TensorFlow is at work on all cores; measure in a fresh Python process")
-    run = finished_run(run)
+    run = looking_once(finished_run(run))
     lacking = {name: made.lacking for name, made in FORMATS.items() if made.lacking}
     chosen = [name for name in FORMATS if name not in lacking] if formats is None else formats
     made = {name: export_format(name) for name in chosen}

@@ -109,6 +109,14 @@ def _places(run: Run, source: str) -> np.ndarray:
     return places
 
 
+def looking_once(run: Run) -> Run:
+    """The same run without second looks, which depend on the first: a graph has none."""
+    record = deepcopy(run.record)
+    for facts in record["subsets"].values():
+        facts.pop("second_look", None)
+    return Run(run.folder, record, {subset: run.model(subset) for subset in run.subsets})
+
+
 def run_in_float32(run: Run, views: bool = True) -> Run:
     """The same run with models that compute in float32, which is what the runtimes know.
 

@@ -19,7 +19,7 @@ from kfkd.views import Views, views_from
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 _MOST_EPOCHS = 100_000
-_OPTIONAL_OF_RECIPE = {"cycles": None, "centre_labels": False}
+_OPTIONAL_OF_RECIPE = {"cycles": None, "centre_labels": False, "second_look": False}
 _OPTIONAL = ("fold", "suspects", "codec", "start", "teachers", "teacher_share")
 
 
@@ -207,6 +207,7 @@ def check(settings: Settings) -> None:
         "ema": (recipe.ema is None or _is_share(recipe.ema), "a momentum in (0, 1), or None"),
         "views": (isinstance(recipe.views, Views), "kfkd.views.Views"),
         "centre_labels": (isinstance(recipe.centre_labels, bool), "True or False"),
+        "second_look": (isinstance(recipe.second_look, bool), "True or False"),
     }
     for key, (fits, what) in wanted.items():
         if not fits:

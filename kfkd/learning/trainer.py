@@ -136,6 +136,7 @@ class Trainer:
             codec=job.codec.config(),
             **({"by_source": True} if self.by_source else {}),
             **({"views": self.recipe.views.config()} if len(self.recipe.views) > 1 else {}),
+            **({"second_look": True} if self.recipe.second_look else {}),
             **({"label_offset": job.label_offset} if job.label_offset else {}),
             train_rows=len(job.train),
             validation_rows=len(job.validation),
