@@ -61,8 +61,9 @@ class Plan:
     def earlier_folds(self) -> Path | None:
         """The cross-validation whose nets these trainings start from, if they do."""
         start = self.settings.get("start")
-        named = isinstance(start, str | Path) and is_cross_validation(Path(start).expanduser())
-        return Path(start) if named else None
+        if isinstance(start, str | Path) and is_cross_validation(Path(start).expanduser()):
+            return Path(start)
+        return None
 
     def plain_settings(self) -> dict[str, Any]:
         """The settings as JSON has them; what it has no words for as text."""
