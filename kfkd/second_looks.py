@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kfkd.lazy import cv2
+from kfkd.views import moved
 
 _SIZE, _ASIDE = 0.1, 0.05
 """From which change of size, and from which share of the image's width aside, it is worth it."""
@@ -42,7 +42,7 @@ def looked_again(
     rows = np.flatnonzero(unusual(matrices, images.shape[1:3]))
     if not len(rows):
         return found
-    nearer = _moved(images[rows], matrices[rows])
+    nearer = moved(images[rows], matrices[rows])
     again = _back(answer(nearer), matrices[rows])
     better = found.copy()
     better[rows] = _weighed(found[rows], again)
@@ -90,15 +90,6 @@ def unusual(matrices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     aside = matrices[:, :, :2] @ middle + matrices[:, :, 2] - middle
     far = np.hypot(*aside.T) > _ASIDE * size[1]
     return far | (np.abs(np.log(matrices[:, 0, 0])) > _SIZE)
-
-
-def _moved(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    height, width = images.shape[1:3]
-    made = [
-        cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        for image, matrix in zip(np.asarray(images), matrices, strict=True)
-    ]
-    return np.reshape(made, images.shape).astype(np.uint8)
 
 
 def _back(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:

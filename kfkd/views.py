@@ -126,8 +126,19 @@ def zoomed(images: np.ndarray, scale: float) -> np.ndarray:
     height, width = images.shape[1:3]
     shift = [(1 - scale) * (width - 1) / 2, (1 - scale) * (height - 1) / 2]
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float64)
+    return moved(images, np.broadcast_to(matrix, (len(images), 2, 3)))
+
+
+def moved(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Images shifted and zoomed, each its own way, their outermost pixels repeated where they end.
+
+    Args:
+        images: uint8 (n, h, w, c).
+        matrices: float64 (n, 2, 3): moved = matrix @ (x, y, 1), pixel centres in both.
+    """
+    size = images.shape[2], images.shape[1]
     made = [
-        cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        for image in images
+        cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+        for image, matrix in zip(images, matrices, strict=True)
     ]
     return np.reshape(made, images.shape).astype(np.uint8)
