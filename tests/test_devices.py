@@ -335,6 +335,7 @@ except KfkdError as error:
 """
 
 
+@pytest.mark.slow
 @needs("jax")
 @pytest.mark.parametrize(
     ("there", "found"),

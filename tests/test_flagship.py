@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kfkd
+from kfkd.answering import answers
 from kfkd.by_source import FOUR_POINT, KAGGLE_BY_SOURCE, join_sources, split_sources
 from kfkd.codecs import Integral, codec_from
 from kfkd.errors import DataError, KfkdError, RunError, UnknownName
@@ -18,6 +19,7 @@ from kfkd.losses import LOSSES, loss_called, masked_huber
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import Recipe
 from kfkd.runs import load_run
+from kfkd.second_looks import to_usual, unusual
 from kfkd.skeletons import IMM_58, KAGGLE_15
 from kfkd.training import resume
 from kfkd.views import Views, views_from, zoomed
@@ -323,6 +325,18 @@ def test_predictions_are_the_mean_of_an_image_and_its_mirror(run, faces):
     np.testing.assert_allclose(both, (one + back) / 2 + offset, atol=2e-3)
 
 
+def test_a_run_looks_again_at_faces_out_of_their_place(run, faces):
+    images = faces.images[:8]
+    once, twice = (answers(one, "all", images, None) for one in (looking_once(run), run))
+    assert run.record["subsets"]["all"]["second_look"] is True
+    assert run.record["settings"]["recipe"]["second_look"] is True
+    usual = np.concatenate([run.mean_face("full"), run.mean_face("four_point")[list(FOUR_POINT)]])
+    # After two epochs its answers lie anywhere but where faces are.
+    far = unusual(to_usual(once[..., :2], usual), (96, 96))
+    assert far.any()
+    assert (once != twice).any(axis=(1, 2)).tolist() == far.tolist()
+
+
 def test_doubt_is_the_spread_of_maps_and_views(run, faces):
     points, doubt = run.predict_with_doubt(faces.images[:5], source="four_point")
     np.testing.assert_array_equal(points, run.predict(faces.images[:5], source="four_point"))
@@ -330,6 +344,7 @@ def test_doubt_is_the_spread_of_maps_and_views(run, faces):
     assert (doubt > 0).all()
 
 
+@pytest.mark.slow
 def test_the_mean_weights_are_kept(run, faces, tmp_path):
     last = kfkd.train("pyramid", faces, epochs=2, out=tmp_path / "last", ema=None, **SETTINGS)
     mean, end = run.model("all").get_weights(), last.model("all").get_weights()
@@ -364,6 +379,7 @@ def test_schedule_and_mean_weights_resume_exactly(run, faces, tmp_path):
     assert resumed.metrics == run.metrics
 
 
+@pytest.mark.slow
 def test_a_training_killed_after_its_last_epoch_still_gets_its_mean_weights(
     run, faces, tmp_path, monkeypatch
 ):

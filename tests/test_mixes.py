@@ -85,6 +85,7 @@ def test_images_get_parameters_of_their_own():
     assert len(np.unique(keypoints[:, 0], axis=0)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 def test_inside_tf_data_it_is_the_same_function(name, faces):
     """Compiled there: sums may round otherwise, a grey level here and there."""

@@ -55,6 +55,7 @@ def test_the_card_has_the_scores_with_the_mean_face_beside(run, packed):
     assert "held out" in card
 
 
+@pytest.mark.slow
 def test_a_run_of_all_rows_has_the_scores_of_its_twin(run, faces, tmp_path):
     whole = kfkd.train("tiny", faces, epochs=2, validation=0, out=tmp_path / "whole", quiet=True)
     packed = kfkd.pack(whole, tmp_path / "small", measured_by=run)

@@ -7,11 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kfkd
-from kfkd.answering import answers
 from kfkd.errors import KfkdError
-from kfkd.exports.graph import looking_once
 from kfkd.pipelines.synthetic import synthetic_faces
-from kfkd.runs import Run
 from kfkd.second_looks import looked_again, to_usual, unusual
 
 USUAL = np.array([[30.0, 36.0], [66.0, 36.0], [48.0, 56.0], [48.0, 75.0]])
@@ -118,45 +115,6 @@ def test_without_doubts_both_looks_count_alike(own, other):
     found = looked_again(spots(points), first, USUAL, answer)
     np.testing.assert_allclose(found[..., :2], points + 1.0, atol=1.01)
     assert np.isfinite(found).all()
-
-
-@pytest.fixture(scope="module")
-def run(keras_ready, tmp_path_factory):
-    small = {"widths": [4, 6, 8, 8], "depths": [0, 1, 1, 1], "decoder": [6, 8]}
-    given = {"options": small, "batch_size": 16, "augment": None, "epochs": 1, "quiet": True}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfkd.learning.trainer.draw_run", lambda *arguments: None)
-        faces = synthetic_faces(160, seed=1)[np.r_[0:48, 112:160]]
-        return kfkd.train("pyramid", faces, out=tmp_path_factory.mktemp("second") / "run", **given)
-
-
-def test_a_run_looks_again_as_its_record_says(run):
-    images = synthetic_faces(8, seed=3).images
-    once, twice = (answers(one, "all", images, None) for one in (looking_once(run), run))
-    record = run.record
-    assert record["subsets"]["all"]["second_look"] is True
-    assert record["settings"]["recipe"]["second_look"] is True
-    # After an epoch its answers lie anywhere but where faces are.
-    far = unusual(to_usual(once[..., :2], _usual(run)), (96, 96))
-    assert far.any()
-    assert (once != twice).any(axis=(1, 2)).tolist() == far.tolist()
-    options = record["settings"]["options"]
-    off = kfkd.train(
-        "pyramid",
-        synthetic_faces(24, seed=1),
-        out=run.folder.parent / "off",
-        options=options,
-        epochs=1,
-        second_look=False,
-        quiet=True,
-    )
-    assert "second_look" not in off.record["subsets"]["all"]
-    assert "second_look" not in off.record["settings"]["recipe"]
-
-
-def _usual(run: Run) -> np.ndarray:
-    four = run.mean_face("four_point")[list(kfkd.skeletons.KAGGLE_15.subset("dense"))]
-    return np.concatenate([run.mean_face("full"), four])
 
 
 def test_nonsense_is_refused(tmp_path):

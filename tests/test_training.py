@@ -280,6 +280,7 @@ def test_mixed_precision_resumes_exactly(tmp_path, faces, policy):
     assert_same_result(train_with_kills(tmp_path / "run", faces, kills, **settings), alone, faces)
 
 
+@pytest.mark.slow
 def test_phases_freeze_the_backbone_and_resume_exactly(tmp_path, faces):
     settings = {"name": "tiny_phases", "subsets": "dense"}
     learning = []
@@ -483,6 +484,7 @@ def brighter(images, keypoints, seed):
     return keras.ops.bitwise_or(images, np.uint8(1)), keypoints
 
 
+@pytest.mark.slow
 def test_an_own_augmentation_is_used_named_and_wanted_again(tmp_path, faces):
     settings = {"subsets": "dense", "epochs": 2, "augment": brighter}
     run = trained(tmp_path / "run", faces, **settings)

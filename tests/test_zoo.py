@@ -90,7 +90,12 @@ HUB = {
 """Their modules; these entries cannot be built without."""
 
 LARGE = ("vgg16", "vgg_condensed")
-EVERY_SIZE = [(name, outputs) for name, e in entries().items() for outputs in e.params]
+LONG = ("resnet50_68", "resnet_v2_50", "resnet_v2_50_keras", "inception_v2", "inception_v3_keras")
+EVERY_SIZE = [
+    pytest.param(name, outputs, marks=[pytest.mark.slow] if name in LONG else [])
+    for name, e in entries().items()
+    for outputs in e.params
+]
 
 
 @pytest.fixture(scope="module")
