@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _HELD = 2**28  # pixels held at once, 256 MB
 _FEW = 4  # batches
+_FOUR = SOURCES[1]
 
 
 def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -> np.ndarray:
@@ -66,12 +67,18 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
 
 
 def _usual(run: Run, subset: str) -> np.ndarray:
-    """Where a model's points usually are, (p, 2) in pixels: the means of its training labels."""
+    """Where a model's points usually are, (p, 2) in pixels: the means of its training labels.
+
+    NaN for those of a source that labelled nothing, of which the model knows nothing.
+    """
     if not run.by_source(subset):
         return run.mean_face()[list(run.skeleton.subset(subset))]
-    known = run.record["mean_face"]
-    full, four_point = (run.mean_face(name if name in known else "all") for name in SOURCES)
-    return np.concatenate([full, four_point[list(FOUR_POINT)]])
+    unknown = np.full((len(run.skeleton), 2), np.nan, np.float32)
+    known = {*run.record["mean_face"]}
+    four = run.mean_face(_FOUR) if _FOUR in known else unknown
+    others = known - {"all", _FOUR}
+    rest = "full" if "full" in known else "all"
+    return np.concatenate([run.mean_face(rest) if others else unknown, four[list(FOUR_POINT)]])
 
 
 def _answer(run: Run, subset: str, batch_size: int, images: np.ndarray) -> np.ndarray:

@@ -84,9 +84,10 @@ def export(
     path = _target(run, made, out)
     source = _source(run, source)
     images = _images(run, data, quiet)
+    left_out = _left_out(run, views)
     run = looking_once(run)
     plain = run_in_float32(run, views)
-    facts = export_facts(plain, made.name, source)
+    facts = export_facts(plain, made.name, source) | {"scores_with": left_out}
     with _beside(path, made) as (beside, facts_beside):
         say(f"converting {run.name} to {to}", quiet)
         convert(exported_model(plain, source or "full"), made, beside, facts)
@@ -101,6 +102,13 @@ def export(
         write_json(facts_beside, facts)
     say(f"{path}: {_told(facts)}", quiet)
     return path
+
+
+def _left_out(run: Run, views: bool) -> list[str]:
+    """What the run's scores were measured with and the exported model does not do."""
+    views_told = any(len(run.views(subset)) > 1 for subset in run.subsets) and not views
+    looks_again = any(run.second_look(subset) for subset in run.subsets)
+    return [*(["views"] if views_told else []), *(["second_look"] if looks_again else [])]
 
 
 def _target(run: Run, made: Format, out: str | Path | None) -> Path:

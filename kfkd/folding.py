@@ -52,7 +52,7 @@ def cross_validate(
         out: the folder.
         quiet: no progress.
         **settings: others of `kfkd.train`, such as `epochs`; the same for every model. `start` may
-            be the folder of another cross-validation of the same folds: each training then begins
+            be another cross-validation of the same folds or its folder: each training then begins
             with the net of the same model, seed and fold.
 
     Returns:
@@ -72,6 +72,8 @@ def cross_validate(
     """
     names = (models,) if isinstance(models, str) else tuple(models)
     place, left_out = Path(out).expanduser(), list(without)
+    if isinstance(start := settings.get("start"), CrossValidation):
+        settings["start"] = str(start.out)
     plan = Plan(place, names, k, seed_numbers(seeds), fold_seed, settings)
     check_plan(plan)
     data = str(data) if isinstance(data, Path) else data

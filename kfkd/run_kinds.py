@@ -82,5 +82,6 @@ SUBSET: Mapping[str, Any] = {
     **dict.fromkeys(("best_epoch", "best_val_rmse", "mean_face"), MAYBE),
     **dict.fromkeys(("seconds", "images_per_second"), NUMBER),
     "by_source": bool,
+    "second_look": bool,
     "label_offset": Rows(NUMBER),
 }

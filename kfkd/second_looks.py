@@ -100,12 +100,16 @@ def _back(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 
 def _weighed(first: np.ndarray, again: np.ndarray) -> np.ndarray:
-    """Both looks in one, the surer one counting more; variances with what is between them."""
+    """Both looks in one, the surer one counting more; variances with what is between them.
+
+    Where one has no doubt, they count alike and the doubt stays unknown.
+    """
     both = np.stack([first, again]).astype(np.float64)
-    weights = 1 / np.square(np.maximum(both[..., 2:], _LEAST_DOUBT))
-    weights = np.where(np.isfinite(weights).all(axis=0), weights, 1.0)
+    doubts = np.maximum(both[..., 2:], _LEAST_DOUBT)
+    known = np.isfinite(doubts).all(axis=0)
+    weights = np.where(known, 1 / np.square(np.where(known, doubts, 1.0)), 1.0)
     weights /= weights.sum(axis=0)
     mean = (weights * both).sum(axis=0)
     between = (weights * np.square(both[..., :2] - mean[..., :2])).sum(axis=0).mean(axis=-1)
-    within = (weights[..., 0] * np.nan_to_num(np.square(both[..., 2]))).sum(axis=0)
+    within = np.where(known[..., 0], (weights * np.square(both)).sum(axis=0)[..., 2], np.nan)
     return np.concatenate([mean[..., :2], np.sqrt(within + between)[..., None]], axis=-1)

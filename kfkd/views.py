@@ -141,4 +141,4 @@ def moved(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
         cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
         for image, matrix in zip(images, matrices, strict=True)
     ]
-    return np.reshape(made, images.shape).astype(np.uint8)
+    return np.reshape(made, images.shape).astype(np.uint8, copy=False)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kfkd
-from kfkd.answering import answers
+from kfkd.answering import _usual, answers
 from kfkd.by_source import FOUR_POINT, KAGGLE_BY_SOURCE, join_sources, split_sources
 from kfkd.codecs import Integral, codec_from
 from kfkd.errors import DataError, KfkdError, RunError, UnknownName
@@ -18,7 +18,7 @@ from kfkd.learning.optimizing import optimizer_for
 from kfkd.losses import LOSSES, loss_called, masked_huber
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import Recipe
-from kfkd.runs import load_run
+from kfkd.runs import Run, load_run
 from kfkd.second_looks import to_usual, unusual
 from kfkd.skeletons import IMM_58, KAGGLE_15
 from kfkd.training import resume
@@ -335,6 +335,15 @@ def test_a_run_looks_again_at_faces_out_of_their_place(run, faces):
     far = unusual(to_usual(once[..., :2], usual), (96, 96))
     assert far.any()
     assert (once != twice).any(axis=(1, 2)).tolist() == far.tolist()
+
+
+@pytest.mark.parametrize("sources", [("all", "full"), ("all", "four_point"), ("all", "mine")])
+def test_a_source_that_labelled_nothing_brings_no_face_to_its_place(run, sources):
+    means = run.record["mean_face"]
+    record = {**run.record, "mean_face": {name: means.get(name, means["all"]) for name in sources}}
+    known = np.isfinite(_usual(Run(run.folder, record), "all")).all(axis=1)
+    other = sources[1] != "four_point"
+    assert known[:15].all() == other and known[15:].all() == (not other)
 
 
 def test_doubt_is_the_spread_of_maps_and_views(run, faces):

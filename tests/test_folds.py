@@ -306,12 +306,43 @@ def test_folds_go_on_from_the_nets_of_earlier_folds(done, faces, tmp_path):
     assert again.as_dict() == json.loads(json.dumps(found.as_dict()))
 
 
+def test_folds_that_began_with_others_stay_when_those_are_gone(done, faces, tmp_path):
+    earlier = shutil.copytree(done[0].out, tmp_path / "earlier")
+    asked = {**ASKED, "epochs": 1, "start": load_cross_validation(earlier)}
+    found = cross_validate("near", faces, out=tmp_path / "more", **asked)
+    shutil.rmtree(earlier / "near" / "seed-0" / "fold-1")
+    again = cross_validate("near", faces, out=tmp_path / "more", **asked)
+    assert again.models == found.models
+    shutil.rmtree(earlier)
+    again = cross_validate("near", faces, out=tmp_path / "more", **asked)
+    assert again.models == found.models
+
+
+def test_earlier_folds_are_looked_at_before_anything_is_trained(done, faces, tmp_path):
+    earlier = shutil.copytree(done[0].out, tmp_path / "earlier")
+    record = earlier / "near" / "seed-0" / "fold-2" / "run.json"
+    asked = {**ASKED, "epochs": 1, "start": earlier, "out": tmp_path / "more"}
+    with pytest.raises(RunError, match=r"folds of other data to start from \(rows: received 60"):
+        cross_validate("near", faces[:60], **asked)
+    record.write_text(record.read_text().replace('"finished"', '"running"'))
+    with pytest.raises(RunError, match=r"fold-2 is not finished"):
+        cross_validate("near", faces, **asked)
+    assert not (tmp_path / "more" / "near").exists()
+
+
+def test_settings_that_earlier_versions_left_out_go_on(done, faces):
+    found = done[0]
+    again = cross_validate(BOTH, faces, out=found.out, **ASKED, second_look=False, cycles=None)
+    assert again.models["near"]["pooled"]["all"] == found.models["near"]["pooled"]["all"]
+    cross_validate(BOTH, faces, out=found.out, without=[1, "2 3"], **ASKED)
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
         ({"k": 4}, "other folds to start from: k=3"),
         ({"fold_seed": 1}, "other folds to start from: fold_seed=0"),
-        ({"seeds": [3]}, "seed-3/fold-0 is absent"),
+        ({"seeds": [3]}, "seed-3/fold-0 is not a run"),
     ],
 )
 def test_other_folds_to_start_from_are_refused(done, faces, tmp_path, asked, message):

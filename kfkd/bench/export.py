@@ -162,8 +162,8 @@ def bench_export_table(figures: Mapping[str, Any]) -> str:
     ]
     views = figures["views"]
     faces = f"{figures['faces']} faces at a time, " if figures["faces"] > 1 else ""
-    told = f"{figures['model']}, {faces}{views} view{'s' * (views > 1)} of a face, one core of "
-    told += f"{figures['cpu']}; Keras computes in {figures['keras_precision']}"
+    told = f"{figures['model']} looking once, {faces}{views} view{'s' * (views > 1)} of a face, "
+    told += f"one core of {figures['cpu']}; Keras computes in {figures['keras_precision']}"
     lacking = [f"{name} lacks: {command}" for name, command in figures["lacking"].items()]
     refused = [f"{name} is left out: {reason}" for name, reason in figures["refused"].items()]
     return "\n".join([told, table(header, rows), *lacking, *refused])

@@ -15,6 +15,7 @@ from kfkd.folds.cross_validation import TABLE, is_cross_validation, load_cross_v
 from kfkd.folds.flags import FLAGS
 from kfkd.learning.key_values import key_value_words, key_values
 from kfkd.registry import Recipe, entry
+from kfkd.runs import Run, finished_run
 
 _OWN = ("name", "data", "fold", "seed", "split_seed", "out", "callbacks")
 _AS_PUBLISHED = {"epochs", "batch_size", "learning_rate", "validation", "copies"}
@@ -54,12 +55,16 @@ class Plan:
 
     def settings_of(self, model: str, seed: int, fold: int) -> dict[str, Any]:
         """The settings of one training: it starts from its like in another cross-validation."""
-        if (start := self.earlier_folds()) is None:
+        start = self.settings.get("start")
+        if not isinstance(start, str | Path):
             return dict(self.settings)
-        return {**self.settings, "start": str(replace(self, out=start).folder(model, seed, fold))}
+        like = str(replace(self, out=Path(start)).folder(model, seed, fold))
+        own = finished_fold(self.folder(model, seed, fold))
+        began = own is not None and own.record["settings"].get("start") == like
+        return {**self.settings, "start": like if began or self.earlier_folds() else start}
 
     def earlier_folds(self) -> Path | None:
-        """The cross-validation whose nets these trainings start from, if they do."""
+        """The cross-validation whose nets these trainings start from, if it is there."""
         start = self.settings.get("start")
         if isinstance(start, str | Path) and is_cross_validation(Path(start).expanduser()):
             return Path(start)
@@ -158,6 +163,13 @@ def _check_start(plan: Plan) -> None:
         told = ", ".join(f"{key}={value}" for key, value in other.items())
         raise KfkdError(f"{start} has other folds to start from: {told}")
     for training in plan.trainings():
-        folder = Path(plan.settings_of(*training)["start"])
-        if not folder.expanduser().is_dir():
-            raise RunError(f"{folder} is absent: there is no such fold to start from")
+        if finished_fold(plan.folder(*training)) is None:
+            finished_run(Path(plan.settings_of(*training)["start"]).expanduser())
+
+
+def finished_fold(folder: Path) -> Run | None:
+    """A fold's run where it came to its end."""
+    try:
+        return finished_run(folder)
+    except RunError:
+        return None

@@ -18,13 +18,14 @@ from kfkd.folds.cross_validation import (
     is_cross_validation,
     load_cross_validation,
 )
-from kfkd.folds.plan import Plan
+from kfkd.folds.plan import Plan, finished_fold
 from kfkd.folds.scores import FoldScorer, number
+from kfkd.learning.settings import UNUSED
 from kfkd.pipelines.splits import fold_split, folds
 from kfkd.progress import duration, say
 from kfkd.registry import entry
 from kfkd.row_numbers import Named
-from kfkd.runs import Run, load_run
+from kfkd.runs import Run
 from kfkd.storage.files import write_json, write_text
 from kfkd.submissions.broken import fault
 from kfkd.submissions.out_of_fold import OutOfFold, read_out_of_fold
@@ -83,10 +84,20 @@ class FoldWork:
             before = models.get(name, {"folds": [], "pooled": None, "fault": None, "seeds": []})
             seeds = sorted({*before["seeds"], *plan.seeds})
             models[name] = {**before, "seeds": seeds, "settings": plan.plain_settings()}
+        self._check_start(facts)
         self.found = CrossValidation(plan.out, facts, models)
         for name in models:
             if models[name]["folds"]:
                 self._rescore(name)
+
+    def _check_start(self, facts: Mapping[str, Any]) -> None:
+        """Refuses nets of other data: their folds need not be these."""
+        if (start := self.plan.earlier_folds()) is None:
+            return
+        known = load_cross_validation(start).facts
+        if other := [key for key in ("data", "rows") if known[key] != facts[key]]:
+            told = "; ".join(f"{k}: received {facts[k]}, it has {known[k]}" for k in other)
+            raise RunError(f"{start} has folds of other data to start from ({told})")
 
     def _earlier(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
         plan = self.plan
@@ -114,7 +125,7 @@ class FoldWork:
         if known and not (self.plan.out / known["folder"]).exists() and _any(own[rows]):
             return  # its predictions are there, its net was taken elsewhere
         folder = self.plan.folder(model, seed, fold)
-        old = _finished(folder)
+        old = finished_fold(folder) is not None
         run = train(
             model,
             faces,
@@ -206,15 +217,8 @@ class FoldWork:
 
 
 def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Without None, which earlier versions left out; the runs themselves tell it from others."""
-    return {key: value for key, value in settings.items() if value is not None}
-
-
-def _finished(folder: Any) -> bool:
-    try:
-        return load_run(folder).finished
-    except RunError:
-        return False
+    """Without None and what is not used, which earlier versions left out; the runs tell more."""
+    return {k: v for k, v in settings.items() if v is not None and v != UNUSED.get(k)}
 
 
 def _any(points: np.ndarray) -> bool:

@@ -19,7 +19,8 @@ from kfkd.views import Views, views_from
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 _MOST_EPOCHS = 100_000
-_OPTIONAL_OF_RECIPE = {"cycles": None, "centre_labels": False, "second_look": False}
+UNUSED: Mapping[str, Any] = {"cycles": None, "centre_labels": False, "second_look": False}
+"""Fields of a recipe that run.json leaves out where they have this value."""
 _OPTIONAL = ("fold", "suspects", "codec", "start", "teachers", "teacher_share")
 
 
@@ -83,7 +84,7 @@ class Settings:
         """The settings as they stand in run.json."""
         fields = json.loads(json.dumps(asdict(self)))
         # Left out where they are not used: run.json files that do not know them stay equal.
-        for key, unused in _OPTIONAL_OF_RECIPE.items():
+        for key, unused in UNUSED.items():
             if whole_recipe(fields["recipe"])[key] == unused:
                 del fields["recipe"][key]
         return {k: v for k, v in fields.items() if v is not None or k not in _OPTIONAL}
@@ -118,7 +119,7 @@ def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:
 
 def whole_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe of a run.json with what is left out there where it is not used."""
-    whole = _OPTIONAL_OF_RECIPE | dict(recipe)
+    whole = UNUSED | dict(recipe)
     return whole | {"cycles": None if whole["cycles"] == 1 else whole["cycles"]}
 
 
