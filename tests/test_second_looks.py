@@ -113,7 +113,7 @@ def test_without_doubts_both_looks_count_alike_and_none_is_told(own, other):
         return np.concatenate([USUAL[None] + [2, -4], np.full((1, 4, 1), other)], axis=-1)
 
     found = looked_again(spots(points), first, USUAL, answer)
-    np.testing.assert_allclose(found[..., :2], [*points, 1, -2], atol=1e-4)
+    np.testing.assert_allclose(found[..., :2], points + np.array([1, -2]), atol=1e-4)
     assert np.isnan(found[..., 2]).all()
 
 
@@ -125,13 +125,13 @@ def test_the_surer_look_counts_more_and_doubts_have_what_is_between():
         return np.concatenate([USUAL[None] + [5, 0], np.full((1, 4, 1), 1.0)], axis=-1)
 
     found = looked_again(spots(points), first, USUAL, answer)
-    np.testing.assert_allclose(found[..., :2], [*points, 4, 0], atol=1e-4)
+    np.testing.assert_allclose(found[..., :2], points + np.array([4, 0]), atol=1e-4)
     # A fifth of 4 + 16 / 2 and four fifths of 1 + 1 / 2: variances along an axis.
     np.testing.assert_allclose(found[..., 2], np.sqrt(0.2 * 12 + 0.8 * 1.5), rtol=1e-4)
 
 
 def test_frames_need_not_be_square():
-    usual = [*USUAL, 16, 0]
+    usual = USUAL + np.array([16, 0])
     points = (np.array([63.5, 47.5]) + 0.6 * (usual - [63.5, 47.5]) + [9, -3])[None]
     first = np.concatenate([points, np.full((1, 4, 1), UNSURE)], axis=-1).astype(np.float32)
     images, asked = np.zeros((1, 96, 128, 3), np.uint8), []
