@@ -119,7 +119,7 @@ def changed_recipe(found: Entry, changed: Mapping[str, Any]) -> Recipe:
 
 def whole_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe of a run.json with what is left out there where it is not used."""
-    whole = UNUSED | dict(recipe)
+    whole = dict(UNUSED) | dict(recipe)
     return whole | {"cycles": None if whole["cycles"] == 1 else whole["cycles"]}
 
 
