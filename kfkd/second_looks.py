@@ -106,7 +106,7 @@ def _weighed(first: np.ndarray, again: np.ndarray) -> np.ndarray:
     """
     both = np.stack([first, again]).astype(np.float64)
     doubts = np.maximum(both[..., 2:], _LEAST_DOUBT)
-    known = np.isfinite(doubts).all(axis=0, keepdims=True)[0]
+    known = np.isfinite(doubts[0]) & np.isfinite(doubts[1])
     weights = np.where(known, 1 / np.square(np.where(known, doubts, 1.0)), 1.0)
     weights /= weights.sum(axis=0)
     mean = (weights * both).sum(axis=0)
