@@ -10,7 +10,6 @@ import numpy as np
 
 from kfkd.by_source import FOUR_POINT
 from kfkd.errors import BrokenAnswer, KfkdError, RunError
-from kfkd.faces import SOURCES
 from kfkd.pipelines.batches import evaluation_size
 from kfkd.second_looks import looked_again
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _HELD = 2**28  # pixels held at once, 256 MB
 _FEW = 4  # batches
-_FOUR = SOURCES[1]
 
 
 def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -> np.ndarray:
@@ -52,14 +50,12 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
     parts = (np.asarray(images[i : i + few]) for i in range(0, len(images), few))
     views, mirror = run.views(subset), run.mirror(subset)
     one = partial(_answer, run, subset, size)
-    offset, again = run.label_offset(subset), run.second_look(subset)
-
-    def look(part: np.ndarray) -> np.ndarray:
-        return views.predict(part, one, mirror)
+    look, offset = partial(views.predict, answer=one, mirror=mirror), run.label_offset(subset)
+    usual = _usual(run, subset) - offset if run.second_look(subset) else None
 
     def answer(part: np.ndarray) -> np.ndarray:
         found = look(part)
-        return looked_again(part, found, _usual(run, subset) - offset, look) if again else found
+        return found if usual is None else looked_again(part, found, usual, look)
 
     found = np.concatenate([answer(part) for part in parts])
     found[..., :2] += offset
@@ -75,8 +71,8 @@ def _usual(run: Run, subset: str) -> np.ndarray:
         return run.mean_face()[list(run.skeleton.subset(subset))]
     unknown = np.full((len(run.skeleton), 2), np.nan, np.float32)
     known = {*run.record["mean_face"]}
-    four = run.mean_face(_FOUR) if _FOUR in known else unknown
-    others = known - {"all", _FOUR}
+    four = run.mean_face("four_point") if "four_point" in known else unknown
+    others = known - {"all", "four_point"}
     rest = "full" if "full" in known else "all"
     return np.concatenate([run.mean_face(rest) if others else unknown, four[list(FOUR_POINT)]])
 

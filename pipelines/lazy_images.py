@@ -124,7 +124,7 @@ class LazyImages:
         except DataError as error:
             told = self._told(error, row)
             self.failures.append(told)
-            raise told from error
+            raise told from error.__cause__
 
     def _told(self, error: DataError, row: int) -> DataError:
         """What is wrong with a photo, and where it is listed."""
