@@ -78,7 +78,7 @@ PHASE: Mapping[str, Any] = {"epochs": int, "unfreeze": (int, NONE), "learning_ra
 STAGE: Mapping[str, Any] = {"command": str, "epochs": Numbers((int,)), "minutes": NUMBER}
 PLATEAU: Mapping[str, Any] = {"factor": NUMBER, "patience": int, "min_learning_rate": NUMBER}
 SUBSET: Mapping[str, Any] = {
-    **dict.fromkeys(("params", "epochs", "train_rows", "validation_rows"), int),
+    **dict.fromkeys(("params", "epochs", "epochs_before", "train_rows", "validation_rows"), int),
     **dict.fromkeys(("best_epoch", "best_val_rmse", "mean_face"), MAYBE),
     **dict.fromkeys(("seconds", "images_per_second"), NUMBER),
     "by_source": bool,

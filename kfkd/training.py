@@ -106,7 +106,8 @@ def train(
             one that answers with maps keeps their size, {"codec": "integral", "margin": 0}.
         start: a finished run of the same entry whose weights the training begins with, such as
             "pyramid" for those that come with the package; a last layer for other keypoints begins
-            at random. Held-out images that it has learned are refused.
+            at random. Held-out images that it has learned are refused; order and augmentation
+            are drawn on from where it ended, so that the same seed does not repeat its draws.
         teachers: finished runs whose answers are learned where a label is missing, see
             `kfkd.learning.teaching`: with `suspects`, in the place of dropped labels too.
         teacher_share: how much of the labels that are there comes from the teachers, 0 to 1.

@@ -8,7 +8,9 @@ import pytest
 import kfkd
 from kfkd.errors import KfkdError, RunError
 from kfkd.ladders.changes import changes_of
+from kfkd.learning import fitting
 from kfkd.learning.teaching import taught
+from kfkd.pipelines.device_steps import training_steps
 from kfkd.pipelines.synthetic import synthetic_faces
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -33,6 +35,22 @@ def test_a_training_begins_where_another_ended(first, faces, tmp_path):
     assert kfkd.train("baseline", faces, start=first, out=tmp_path / "next", **given).finished
     with pytest.raises(RunError, match="other settings"):
         kfkd.train("baseline", faces, out=tmp_path / "next", **given)
+
+
+def test_the_same_seed_draws_on_where_the_other_ended(first, faces, tmp_path, monkeypatch):
+    drawn = []
+
+    def watched(*args, first_epoch, epochs, **kwargs):
+        drawn.append((first_epoch, epochs))
+        return training_steps(*args, first_epoch=first_epoch, epochs=epochs, **kwargs)
+
+    monkeypatch.setattr(fitting, "training_steps", watched)
+    given = {"subsets": "all", "epochs": 1, "quiet": True}
+    second = kfkd.train("baseline", faces, start=first, out=tmp_path / "second", **given)
+    third = kfkd.train("baseline", faces, start=second, out=tmp_path / "third", **given)
+    assert drawn == [(2, 3), (3, 4)]
+    assert third.record["subsets"]["all"]["epochs_before"] == 3
+    assert kfkd.load_run(third.folder).finished
 
 
 def test_layers_for_other_keypoints_begin_at_random(first, faces, tmp_path, capfd):

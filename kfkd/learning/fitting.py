@@ -59,6 +59,7 @@ class Job:
         on_epoch: called with the history after each epoch.
         quiet: no progress.
         start: the run whose weights it begins with; None = random ones.
+        epochs_before: of that run, whose draws of order and augmentation are not drawn again.
         devices: that share the work.
         label_offset: what the labels, of both sets of rows, have lost, and answers are to get: (x,
             y) in pixels for each point of the model; None = nothing.
@@ -80,6 +81,7 @@ class Job:
     on_epoch: Callable[[list[dict[str, float]]], None]
     quiet: bool
     start: str | None = None
+    epochs_before: int = 0
     devices: Devices = field(default_factory=Devices)
     label_offset: list[list[float]] | None = None
 
@@ -230,8 +232,8 @@ def _steps(job: Job, first: int, end: int) -> Any:
         subset=job.subset,
         codec=job.codec,
         seed=job.seed,
-        first_epoch=first,
-        epochs=end,
+        first_epoch=job.epochs_before + first,
+        epochs=job.epochs_before + end,
         augment=job.augment,
     )
 

@@ -24,7 +24,7 @@ from kfkd.lazy import keras
 from kfkd.learning.parts import parts, split_facts
 from kfkd.learning.settings import Settings
 from kfkd.learning.teaching import taught
-from kfkd.learning.warm_start import check_unseen
+from kfkd.learning.warm_start import check_unseen, epochs_behind
 from kfkd.machines.devices import Devices
 from kfkd.metrics import mean_face, rmse
 from kfkd.mirror_axis import labels_beside_axis
@@ -138,6 +138,7 @@ class Trainer:
             **({"views": self.recipe.views.config()} if len(self.recipe.views) > 1 else {}),
             **({"second_look": True} if self.recipe.second_look else {}),
             **({"label_offset": job.label_offset} if job.label_offset else {}),
+            **({"epochs_before": job.epochs_before} if job.epochs_before else {}),
             train_rows=len(job.train),
             validation_rows=len(job.validation),
             mean_face=None if np.isnan(job.mean_face) else round(job.mean_face, 5),
@@ -185,8 +186,13 @@ class Trainer:
             on_epoch=lambda rows: self._save_history(subset, rows),
             quiet=self.quiet,
             start=self.settings.start,
+            epochs_before=self._epochs_before(subset),
             devices=self.devices,
         )
+
+    def _epochs_before(self, subset: str) -> int:
+        start = self.settings.start
+        return 0 if start is None else epochs_behind(finished_run(start), subset)
 
     def _label_offset(self, learn: FaceSet, subset: str) -> np.ndarray:
         """How far labels lie beside where the model is to see them, (k, 2) in pixels."""

@@ -28,6 +28,17 @@ def start_weights(run: Run, subset: str) -> list[list[np.ndarray]]:
     return [layer.get_weights() for layer in model.layers]
 
 
+def epochs_behind(run: Run, subset: str) -> int:
+    """How many epochs the weights of a run have behind them, with those it began with itself.
+
+    Args:
+        run: finished.
+        subset: as `start_weights` takes it.
+    """
+    facts = run.record["subsets"][subset if subset in run.subsets else run.subsets[0]]
+    return int(facts.get("epochs_before", 0) + facts["epochs"])
+
+
 def begin_with(model: keras.Model, weights: list[list[np.ndarray]]) -> tuple[int, int]:
     """Fills a new model with another's weights, where a layer's shapes agree.
 
