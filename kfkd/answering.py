@@ -12,6 +12,7 @@ from kfkd.by_source import FOUR_POINT
 from kfkd.errors import BrokenAnswer, KfkdError, RunError
 from kfkd.pipelines.batches import evaluation_size
 from kfkd.second_looks import looked_again
+from kfkd.thorough_looks import looked_thoroughly
 
 if TYPE_CHECKING:
     from kfkd.runs import Run
@@ -20,7 +21,9 @@ _HELD = 2**28  # pixels held at once, 256 MB
 _FEW = 4  # batches
 
 
-def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -> np.ndarray:
+def answers(
+    run: Run, subset: str, images: np.ndarray, batch_size: int | None, thorough: bool = False
+) -> np.ndarray:
     """What one model answers, in the mean of its test-time views, and looked at again.
 
     Args:
@@ -28,6 +31,7 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
         subset: of the run's subsets.
         images: uint8 (n, h, w, c).
         batch_size: images a step; None = as many as fit, fewer of large images.
+        thorough: whether a model that looks again looks in more ways, see `kfkd.thorough_looks`.
 
     Returns:
         float32 (n, p, 3) for the p points of the model: x and y in pixels, and its doubt, the
@@ -57,7 +61,10 @@ def answers(run: Run, subset: str, images: np.ndarray, batch_size: int | None) -
         found = look(part)
         return found if usual is None else looked_again(part, found, usual, look)
 
-    found = np.concatenate([answer(part) for part in parts])
+    if thorough and usual is not None:
+        found = np.concatenate([looked_thoroughly(part, answer) for part in parts])
+    else:
+        found = np.concatenate([answer(part) for part in parts])
     found[..., :2] += offset
     return found
 

@@ -76,7 +76,12 @@ class Scores:
 
 
 def evaluate(
-    run: Run | str | Path, data: Any = None, *, part: str = "validation", quiet: bool = False
+    run: Run | str | Path,
+    data: Any = None,
+    *,
+    part: str = "validation",
+    thorough: bool = False,
+    quiet: bool = False,
 ) -> Scores:
     """Scores a run on its own validation images, or on other labelled faces.
 
@@ -85,6 +90,7 @@ def evaluate(
         data: labelled faces, see `kfkd.load_faces`; None = the data it was trained on.
         part: "validation" = the images that the run's split holds out; "all" = every row of
             `data`, which are also training rows if it is the run's own data.
+        thorough: look in more ways, as submissions do, see `Run.predict`.
         quiet: no progress.
 
     Returns:
@@ -107,7 +113,7 @@ def evaluate(
         faces = validation_faces(run, faces)
     elif part != "all":
         raise DataError(f'part wants "validation" or "all". Received: {part!r}')
-    predicted = run.predict(faces.images, source=faces.source)
+    predicted = run.predict(faces.images, source=faces.source, thorough=thorough)
     return score_faces(faces, predicted, run.record["mean_face"])
 
 

@@ -18,7 +18,12 @@ from kfkd.storage.files import replacing
 
 
 def predict(
-    run: Run | str | Path, data: Any = None, *, part: str = "test", quiet: bool = False
+    run: Run | str | Path,
+    data: Any = None,
+    *,
+    part: str = "test",
+    thorough: bool = False,
+    quiet: bool = False,
 ) -> np.ndarray:
     """Keypoints of face images.
 
@@ -26,6 +31,7 @@ def predict(
         run: a run or its folder.
         data: uint8 images (n, h, w, c), faces, or Kaggle's files, see `kfkd.load_faces`.
         part: "train" or "test", where files hold both.
+        thorough: look in more ways, as submissions do, see `Run.predict`.
         quiet: no progress.
 
     Returns:
@@ -46,7 +52,7 @@ def predict(
     """
     run = finished_run(run)
     faces = as_faces(data, part, quiet, run.frame)
-    return run.predict(faces.images, source=faces.source)
+    return run.predict(faces.images, source=faces.source, thorough=thorough)
 
 
 def write_predictions(

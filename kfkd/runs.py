@@ -184,6 +184,7 @@ class Run:
         batch_size: int | None = None,
         subset: str | None = None,
         source: np.ndarray | str = "full",
+        thorough: bool = False,
     ) -> np.ndarray:
         """Keypoints of face images; NaN for keypoints that no model of the run predicts.
 
@@ -193,6 +194,8 @@ class Run:
             subset: only this subset's model; None = all of the run's.
             source: for models that know Kaggle's two label sources, as which to answer: "full" or
                 "four_point", one for all or (n,).
+            thorough: take five times as long where that is worth it: models with `second_look`
+                look at every image turned and zoomed as well, see `kfkd.thorough_looks`.
 
         Returns:
             float32 (n, k, 2) in pixels.
@@ -200,7 +203,7 @@ class Run:
         Raises:
             RunError: when the images do not fit the model.
         """
-        return self.predict_with_doubt(images, batch_size, subset, source)[0]
+        return self.predict_with_doubt(images, batch_size, subset, source, thorough)[0]
 
     def predict_with_doubt(
         self,
@@ -208,6 +211,7 @@ class Run:
         batch_size: int | None = None,
         subset: str | None = None,
         source: np.ndarray | str = "full",
+        thorough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints as `predict` gives them, and how far each may be off.
 
@@ -216,6 +220,7 @@ class Run:
             batch_size: images a step.
             subset: only this subset's model.
             source: as which label source to answer.
+            thorough: look in more ways, where that is worth it.
 
         Returns:
             float32 (n, k, 2) in pixels, and float32 (n, k), a standard deviation along an axis in
@@ -227,7 +232,7 @@ class Run:
         """
         found = np.full((len(images), len(self.skeleton), 3), np.nan, np.float32)
         for name in self.subsets if subset is None else (subset,):
-            points = answers(self, name, images, batch_size)
+            points = answers(self, name, images, batch_size, thorough)
             if self.by_source(name):
                 points = join_sources(points, source)
             found[:, list(self.skeleton.subset(name))] = points

@@ -7,7 +7,7 @@ again, and both answers are weighed by their doubts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -43,9 +43,9 @@ def looked_again(
     if not len(rows):
         return found
     nearer = moved(images[rows], matrices[rows])
-    again = _back(answer(nearer), matrices[rows])
+    again = brought_back(answer(nearer), matrices[rows])
     better = found.copy()
-    better[rows] = _weighed(found[rows], again)
+    better[rows] = weighed([found[rows], again])
     return better
 
 
@@ -92,24 +92,39 @@ def unusual(matrices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return far | (np.abs(np.log(matrices[:, 0, 0])) > _SIZE)
 
 
-def _back(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Points (n, k, 3) of moved images in pixels of the images as they are."""
-    zoom = matrices[:, :1, :1]
-    places = (points[..., :2] - matrices[:, None, :, 2]) / zoom
-    return np.concatenate([places, points[..., 2:] / zoom], axis=-1).astype(np.float32)
+def brought_back(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Points of moved images in pixels of the images as they are.
 
+    Args:
+        points: (n, k, 3): x, y and their doubt in pixels.
+        matrices: (n, 2, 3): moved = matrix @ (x, y, 1).
 
-def _weighed(first: np.ndarray, again: np.ndarray) -> np.ndarray:
-    """Both looks in one, the surer one counting more; variances with what is between them.
-
-    Where one has no doubt, they count alike and the doubt stays unknown.
+    Returns:
+        float32 (n, k, 3).
     """
-    both = np.stack([first, again]).astype(np.float64)
-    doubts = np.maximum(both[..., 2:], _LEAST_DOUBT)
-    known = np.isfinite(doubts[0]) & np.isfinite(doubts[1])
+    moves = matrices[:, :, :2]
+    places = (points[..., :2] - matrices[:, None, :, 2]) @ np.linalg.inv(moves).swapaxes(1, 2)
+    doubts = points[..., 2:] / np.sqrt(np.abs(np.linalg.det(moves)))[:, None, None]
+    return np.concatenate([places, doubts], axis=-1).astype(np.float32)
+
+
+def weighed(looks: Sequence[np.ndarray]) -> np.ndarray:
+    """Several looks in one, the surer ones counting more; variances with what is between them.
+
+    Where one has no doubt, all count alike and the doubt stays unknown.
+
+    Args:
+        looks: (n, k, 3) each: x, y and their doubt in pixels of the same images.
+
+    Returns:
+        float64 (n, k, 3).
+    """
+    each = np.stack(looks).astype(np.float64)
+    doubts = np.maximum(each[..., 2:], _LEAST_DOUBT)
+    known = np.isfinite(doubts).all(axis=0)
     weights = np.where(known, 1 / np.square(np.where(known, doubts, 1.0)), 1.0)
     weights /= weights.sum(axis=0)
-    mean = (weights * both).sum(axis=0)
-    between = (weights * np.square(both[..., :2] - mean[..., :2])).sum(axis=0).mean(axis=-1)
-    within = np.where(known[..., 0], (weights * np.square(both)).sum(axis=0)[..., 2], np.nan)
+    mean = (weights * each).sum(axis=0)
+    between = (weights * np.square(each[..., :2] - mean[..., :2])).sum(axis=0).mean(axis=-1)
+    within = np.where(known[..., 0], (weights * np.square(each)).sum(axis=0)[..., 2], np.nan)
     return np.concatenate([mean[..., :2], np.sqrt(within + between)[..., None]], axis=-1)

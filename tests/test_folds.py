@@ -330,6 +330,26 @@ def test_earlier_folds_are_looked_at_before_anything_is_trained(done, faces, tmp
     assert not (tmp_path / "more" / "near").exists()
 
 
+def test_folds_are_predicted_as_thoroughly_as_submissions(done, faces, tmp_path):
+    asked = {**ASKED, "k": 2, "epochs": 1, "second_look": True, "out": tmp_path / "cv"}
+    found = cross_validate("near", faces, **asked)
+    member = found.out_of_fold("near")
+    for number, folder in enumerate(found.run_folders("near")):
+        run, own = load_run(folder), member.fold == number
+        part = faces[own]
+        thorough = run.predict(part.images, source=part.source, thorough=True)
+        np.testing.assert_allclose(member.predicted[0, own], thorough, atol=1e-3)
+    # Folds from before thorough looks are predicted anew.
+    record = found.out / "results.json"
+    assert record.read_text().count('"thorough": true') == 2
+    record.write_text(record.read_text().replace('"thorough": true', '"thorough": null'))
+    path = found.out / "near" / "oof.npz"
+    replace(member, predicted=member.predicted + 0.5).save(path)
+    again = cross_validate("near", faces, **asked).out_of_fold("near")
+    np.testing.assert_allclose(again.predicted, member.predicted, atol=1e-3)
+    assert all("thorough" not in row for row in done[0].models["near"]["folds"])
+
+
 def test_settings_that_earlier_versions_left_out_go_on(done, faces):
     found = done[0]
     again = cross_validate(BOTH, faces, out=found.out, **ASKED, second_look=False, cycles=None)

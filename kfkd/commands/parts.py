@@ -71,6 +71,12 @@ def with_views(verb: Parser) -> None:
     verb.add_argument("--no-views", dest="views", action="store_false", help=about)
 
 
+def with_thorough(verb: Parser) -> None:
+    """Adds --thorough."""
+    about = "look at every image turned and zoomed as well, as submissions do, where the run may: "
+    verb.add_argument("--thorough", action="store_true", help=about + "five times as long")
+
+
 def with_row_numbers(verb: Parser) -> None:
     """Adds --row-numbers."""
     about = "a table of row and kaggle_row, where rows are named as in another file"

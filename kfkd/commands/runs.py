@@ -15,6 +15,7 @@ from kfkd.commands.parts import (
     with_json,
     with_quiet,
     with_run,
+    with_thorough,
     with_views,
 )
 from kfkd.errors import KfkdError
@@ -24,7 +25,7 @@ from kfkd.progress import say
 def add_runs(verbs: Any) -> None:
     """Adds the group's verbs."""
     parts = (with_run, with_data, with_json, with_quiet)
-    add_verb(verbs, "evaluate", evaluate, "score a run", *parts, with_all_rows)
+    add_verb(verbs, "evaluate", evaluate, "score a run", *parts, with_all_rows, with_thorough)
     _add_predict(verbs)
     about = "a small copy of a run, with a card, to hand on"
     verb = add_verb(verbs, "pack", pack, about, with_run)
@@ -39,7 +40,8 @@ def add_runs(verbs: Any) -> None:
 
 def _add_predict(verbs: Any) -> None:
     about = "write keypoints as a table"
-    verb = add_verb(verbs, "predict", predict, about, with_run, with_data, with_quiet)
+    parts = (with_run, with_data, with_thorough, with_quiet)
+    verb = add_verb(verbs, "predict", predict, about, *parts)
     verb.add_argument("--part", choices=("train", "test"), default="test")
     verb.add_argument("--out", default="predictions.csv", metavar="CSV")
     about = "a row a face (table), or Id,Predicted, a row a number, for CS194-26's competition"
@@ -67,7 +69,8 @@ def evaluate(options: Namespace) -> None:
     from kfkd.evaluation import evaluate as verb
 
     part = "all" if options.all else "validation"
-    scores = verb(options.folder, options.data, part=part, quiet=options.quiet)
+    passed = picked(options, ("thorough", "quiet"))
+    scores = verb(options.folder, options.data, part=part, **passed)
     print_answer(scores.as_dict(), options.json, scores.table())
 
 
@@ -86,9 +89,12 @@ def predict(options: Namespace) -> None:
         if faces.origin != "ibug":
             told = "the course's competition is on iBUG's test images: these ids are of"
             say(f"{told} {len(faces)} faces of {faces.origin}", options.quiet)
-        print(write_course_predictions(options.out, faces, run.predict(faces.images)))
+        points = run.predict(faces.images, thorough=options.thorough)
+        print(write_course_predictions(options.out, faces, points))
         return
-    predicted, doubt = run.predict_with_doubt(faces.images, source=faces.source)
+    predicted, doubt = run.predict_with_doubt(
+        faces.images, source=faces.source, thorough=options.thorough
+    )
     confidence = run.confidence(doubt, faces.source) if options.confidence else None
     if confidence is not None and run.calibration is None:
         say(f"{run.folder} cannot tell its confidence: those columns stay empty", options.quiet)

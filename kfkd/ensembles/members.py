@@ -85,7 +85,7 @@ def answers(
     faces: FaceSet,
     tell: Callable[[str], None] = lambda message: None,
 ) -> tuple[list[np.ndarray | None], list[str]]:
-    """What each member predicts for faces, the mean over its sound runs.
+    """What each member predicts for faces, thoroughly, in the mean over its sound runs.
 
     Args:
         members: who is asked.
@@ -117,7 +117,8 @@ def faults(members: Sequence[Member]) -> list[str | None]:
 def _answer(run: Run, faces: FaceSet) -> np.ndarray:
     try:
         # Another object of the same folder: its nets leave the memory with it.
-        return replace(run, _models=dict(run._models)).predict(faces.images, source=faces.source)
+        own = replace(run, _models=dict(run._models))
+        return own.predict(faces.images, source=faces.source, thorough=True)
     except BrokenAnswer:
         return np.full((len(faces), len(run.skeleton), 2), np.nan, np.float32)
 

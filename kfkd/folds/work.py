@@ -136,12 +136,14 @@ class FoldWork:
             out=folder,
             quiet=self.quiet or old,
         )
-        if known and old and known["created"] == run.record["created"] and _any(own[rows]):
+        row = _row(run, seed, fold, self.plan)
+        same = known and all(known.get(key) == row.get(key) for key in ("created", "thorough"))
+        if same and old and _any(own[rows]):
             return
         part = faces[rows]
-        own[rows] = run.predict(part.images, source=part.source)
+        own[rows] = run.predict(part.images, source=part.source, thorough=True)
         predictions.save(self.plan.out / model / PREDICTIONS)
-        self._keep(model, _row(run, seed, fold, self.plan))
+        self._keep(model, row)
         self._tell(model, seed, fold)
 
     def _row(self, model: str, seed: int, fold: int) -> dict[str, Any] | None:
@@ -234,4 +236,6 @@ def _row(run: Run, seed: int, fold: int, plan: Plan) -> dict[str, Any]:
         "created": run.record["created"],
         "epochs": {subset: part["epochs"] for subset, part in parts.items()},
         "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
+        # Absent where nets have one way of looking, and of folds from before there were more.
+        **({"thorough": True} if any(map(run.second_look, run.subsets)) else {}),
     }
