@@ -16,6 +16,7 @@ from kfkd.landmarks.scores import LandmarkScores, score_landmarks
 from kfkd.metrics import image_errors, kaggle_rmse, mean_face, predicted_points, rmse
 from kfkd.pipelines.source_text import photo_source
 from kfkd.pipelines.splits import held_out_rows
+from kfkd.rereading import reread
 from kfkd.runs import Run, finished_run
 from kfkd.storage.safe_reading import is_device
 from kfkd.text import table
@@ -81,6 +82,8 @@ def evaluate(
     *,
     part: str = "validation",
     thorough: bool = False,
+    decoder: str | None = None,
+    second_look: bool | None = None,
     quiet: bool = False,
 ) -> Scores:
     """Scores a run on its own validation images, or on other labelled faces.
@@ -91,6 +94,8 @@ def evaluate(
         part: "validation" = the images that the run's split holds out; "all" = every row of
             `data`, which are also training rows if it is the run's own data.
         thorough: look in more ways, as submissions do, see `Run.predict`.
+        decoder: of its heatmaps, in the place of the run's own.
+        second_look: whether it looks again at faces out of their place; None = as the run does.
         quiet: no progress.
 
     Returns:
@@ -99,6 +104,7 @@ def evaluate(
     Raises:
         DataError: when the data carries no labels, or is not the run's where its split is asked.
         RunError: when the run is unfinished or broken.
+        UnknownName: when there is no such decoder, or the run's nets have none.
 
     Example:
         >>> import kfkd
@@ -107,7 +113,7 @@ def evaluate(
         >>> scores.model["kaggle_rmse"] > 0
         True
     """
-    run = finished_run(run)
+    run = reread(finished_run(run), decoder=decoder, second_look=second_look)
     faces = faces_for(run, data, quiet)
     if part == "validation":
         faces = validation_faces(run, faces)

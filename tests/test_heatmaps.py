@@ -283,6 +283,21 @@ def test_a_heatmap_entry_trains_predicts_and_comes_back(map_zoo, tmp_path):
     assert (predicted[:, dense] > -3).all() and (predicted[:, dense] < 99).all()
     # Few images at a time give the same.
     np.testing.assert_allclose(run.predict(faces.images[:5], batch_size=2), predicted, atol=1e-3)
+    _check_decoders(run, faces)
+
+
+def _check_decoders(run, faces):
+    """Its maps are scored by other decoders as well, and the run stays as it was."""
+    names = ("dark", "top_k", "soft_argmax")
+    scores = [kfkd.evaluate(run, faces, decoder=name).model["dense"] for name in (None, *names)]
+    assert scores[0] == scores[1]
+    assert len({*scores}) == len(names)
+    other = kfkd.load_run(run.folder)
+    other.record["subsets"]["dense"]["codec"]["decoder"] = "top_k"
+    assert kfkd.evaluate(other, faces).model["dense"] == scores[2]
+    assert run.codec("dense").decoder == "dark"
+    with pytest.raises(UnknownName, match="decoder of heatmaps"):
+        kfkd.evaluate(run, faces, decoder="darker")
 
 
 def test_map_losses_want_maps(map_zoo, tmp_path):

@@ -111,6 +111,24 @@ def test_runs_that_look_again_look_thoroughly_where_asked(runs, faces, tmp_path)
     assert scores[0] != scores[1]
 
 
+def test_a_run_is_scored_with_and_without_second_looks(runs, faces, capsys):
+    scores = [
+        [kfkd.evaluate(run, faces, second_look=asked).model["all"] for asked in (None, True, False)]
+        for run in runs
+    ]
+    assert scores[0][0] == scores[0][1] != scores[0][2]
+    assert scores[1][0] == scores[1][2] != scores[1][1]
+    assert runs[0].second_look("all")
+    given = ["evaluate", str(runs[0].folder), "--data", "synthetic", "--all", "--json"]
+    told = []
+    for flags in ([], ["--no-second-look"]):
+        assert main([*given, *flags]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] != told[1]
+    assert main([*given, "--decoder", "dark"]) == 2
+    assert "decoder" in capsys.readouterr().err
+
+
 def test_the_command_line_looks_thoroughly(runs, tmp_path, capsys):
     tables = [tmp_path / "usual.csv", tmp_path / "thorough.csv"]
     for table, flags in zip(tables, ([], ["--thorough"]), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from typing import Any
 
 from kfkd.commands.backend import calm_tensorflow
@@ -25,7 +25,12 @@ from kfkd.progress import say
 def add_runs(verbs: Any) -> None:
     """Adds the group's verbs."""
     parts = (with_run, with_data, with_json, with_quiet)
-    add_verb(verbs, "evaluate", evaluate, "score a run", *parts, with_all_rows, with_thorough)
+    parts = (*parts, with_all_rows, with_thorough)
+    verb = add_verb(verbs, "evaluate", evaluate, "score a run", *parts)
+    about = "of its heatmaps, in the place of its own: dark, soft_argmax, argmax, top_k"
+    verb.add_argument("--decoder", metavar="NAME", help=about)
+    about = "whether faces out of their place are looked at again (default: as the run does)"
+    verb.add_argument("--second-look", action=BooleanOptionalAction, help=about)
     _add_predict(verbs)
     about = "a small copy of a run, with a card, to hand on"
     verb = add_verb(verbs, "pack", pack, about, with_run)
@@ -69,7 +74,7 @@ def evaluate(options: Namespace) -> None:
     from kfkd.evaluation import evaluate as verb
 
     part = "all" if options.all else "validation"
-    passed = picked(options, ("thorough", "quiet"))
+    passed = picked(options, ("thorough", "decoder", "second_look", "quiet"))
     scores = verb(options.folder, options.data, part=part, **passed)
     print_answer(scores.as_dict(), options.json, scores.table())
 
