@@ -14,11 +14,11 @@ from kfkd.doubts.calibration import Calibration
 from kfkd.doubts.scoring import DoubtScores, fit_to_run, score_doubt
 from kfkd.ensembles.members import finished_validation
 from kfkd.errors import KfkdError, RunError
-from kfkd.evaluation import Scores, score_faces
 from kfkd.folds.cross_validation import CrossValidation, is_cross_validation
 from kfkd.nme import point_distances
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run, save_record
+from kfkd.scoring import Scores, score_faces
 from kfkd.several import several
 from kfkd.storage.files import write_json, write_text
 

@@ -294,7 +294,7 @@ def test_what_an_export_leaves_is_the_model_and_its_facts(exported):
 
 def test_a_run_in_mixed_precision_is_exported_in_float32(make, images, tmp_path, capsys):
     from kfkd.exports.graph import is_mixed
-    from kfkd.learning.fitting import precision
+    from kfkd.learning.surroundings import precision
 
     def build():
         with precision("mixed_bfloat16"):

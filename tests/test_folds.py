@@ -242,7 +242,7 @@ def test_other_data_folds_or_settings_are_refused(done, faces):
 
 
 def test_a_stopped_one_goes_on_from_its_last_epoch_to_the_same_result(done, faces, tmp_path):
-    from kfkd.learning.fitting import EpochLog
+    from kfkd.learning.epoch_log import EpochLog
 
     real, epochs = EpochLog.on_epoch_end, []
 

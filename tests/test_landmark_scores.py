@@ -10,11 +10,11 @@ import pytest
 
 import kfkd
 from kfkd.cli import main
-from kfkd.evaluation import mean_faces, score_faces
 from kfkd.landmarks.scores import score_landmarks
 from kfkd.learning.trainer import FILES
 from kfkd.nme import eye_distances
 from kfkd.pipelines.synthetic import synthetic_faces
+from kfkd.scoring import mean_faces, score_faces
 
 
 @pytest.fixture(scope="module")

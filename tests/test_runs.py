@@ -9,12 +9,12 @@ import pytest
 import kfkd
 from kfkd.data import as_faces
 from kfkd.errors import DataError, RunError
-from kfkd.evaluation import mean_faces, score_faces
 from kfkd.metrics import rmse
 from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.prediction import write_predictions
 from kfkd.runs import load_run
+from kfkd.scoring import mean_faces, score_faces
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo")
 

@@ -13,7 +13,8 @@ import pytest
 
 import kfkd
 from kfkd.errors import DataError, InUse, KfkdError, RunError, UnknownName
-from kfkd.learning.fitting import phases, precision, seeded
+from kfkd.learning.fitting import phases
+from kfkd.learning.surroundings import precision, seeded
 from kfkd.metrics import mean_face, rmse
 from kfkd.pipelines.batches import rows_for
 from kfkd.pipelines.splits import grouped_split

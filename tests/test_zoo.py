@@ -13,7 +13,8 @@ import kfkd
 from kfkd import registry
 from kfkd.catalogue import models_table, packaged, subset_outputs
 from kfkd.errors import KfkdError, UnknownName
-from kfkd.learning.fitting import _freeze, precision
+from kfkd.learning.fitting import _freeze
+from kfkd.learning.surroundings import precision
 from kfkd.learning.trainer import _save_model
 from kfkd.losses import loss_called
 from kfkd.models.blocks import conv_norm, with_places

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 
 from kfkd.errors import DataError, KfkdError
-from kfkd.evaluation import (
-    MeanFaces,
-    check_keypoints,
-    faces_for,
-    means_beside,
-    validation_rows,
-)
+from kfkd.evaluation import check_keypoints, faces_for, validation_rows
 from kfkd.faces import FaceSet
 from kfkd.progress import Ticker, say
 from kfkd.runs import Run
+from kfkd.scoring import MeanFaces, means_beside
 
 _CHUNK = 512
 

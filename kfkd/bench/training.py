@@ -11,8 +11,8 @@ import keras
 from kfkd.augment import Mix
 from kfkd.catalogue import build
 from kfkd.faces import FaceSet
-from kfkd.learning.fitting import precision
 from kfkd.learning.optimizing import optimizer_for
+from kfkd.learning.surroundings import precision
 from kfkd.losses import PixelRMSE, loss_called
 from kfkd.pipelines.device_steps import fitting, training_steps
 from kfkd.progress import say

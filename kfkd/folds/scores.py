@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kfkd.errors import DataError
-from kfkd.evaluation import mean_faces, summary
 from kfkd.faces import FaceSet
+from kfkd.scoring import mean_faces, summary
 from kfkd.submissions.out_of_fold import OutOfFold
 
 

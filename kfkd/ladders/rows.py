@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from kfkd.errors import KfkdError
-from kfkd.evaluation import score_faces, validation_faces
+from kfkd.evaluation import validation_faces
 from kfkd.faces import FaceSet
 from kfkd.ladders.changes import changes_of
 from kfkd.recording import lineage
 from kfkd.registry import entry
 from kfkd.run_kinds import STAGE
 from kfkd.runs import Run
+from kfkd.scoring import score_faces
 from kfkd.storage.kinds import check_kinds
 
 FIELDS: Mapping[str, type | tuple[type, ...]] = {

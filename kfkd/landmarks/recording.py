@@ -10,11 +10,12 @@ import numpy as np
 
 from kfkd.data import as_faces
 from kfkd.errors import RunError
-from kfkd.evaluation import own_data, score_faces, validation_faces
+from kfkd.evaluation import own_data, validation_faces
 from kfkd.ladders.changes import changes_of
 from kfkd.machine import machine_words
 from kfkd.recording import mix_name, training_command
 from kfkd.runs import Run, finished_run
+from kfkd.scoring import score_faces
 from kfkd.skeletons import KAGGLE_15
 from kfkd.storage.files import read_json, write_json
 

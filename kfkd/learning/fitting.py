@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -15,79 +9,24 @@ import keras
 import numpy as np
 
 from kfkd.catalogue import build
-from kfkd.codecs import Codec
-from kfkd.errors import KfkdError, RunError
-from kfkd.faces import FaceSet
-from kfkd.learning.checkpoints import Checkpoint, saved_epoch
+from kfkd.errors import KfkdError
+from kfkd.learning.checkpoints import Checkpoint
+from kfkd.learning.epoch_log import EpochLog
+from kfkd.learning.jobs import Job, steps_per_epoch
 from kfkd.learning.optimizing import optimizer_for, watchers_for
+from kfkd.learning.surroundings import precision, seeded
 from kfkd.learning.warm_start import begin_with, start_weights
 from kfkd.losses import PixelRMSE, loss_called
-from kfkd.machines.devices import Devices
 from kfkd.pipelines.batches import (
-    epoch_order,
     evaluation_batches,
     evaluation_size,
 )
 from kfkd.pipelines.device_steps import fitting, training_steps
 from kfkd.pipelines.lazy_batches import telling_failures
-from kfkd.progress import Ticker, epoch_line, say
+from kfkd.progress import say
 from kfkd.registry import Phase, Recipe, entry
 from kfkd.runs import finished_run
 from kfkd.searches.spaces import builder_options
-
-_LOGGED = ("loss", "rmse", "val_loss", "val_rmse")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One model to fit.
-
-    Args:
-        name: zoo entry.
-        subset: keypoints to learn.
-        recipe: settings.
-        codec: what the outputs mean.
-        seed: of initialisation, order, dropout and augmentation.
-        precision: Keras dtype policy.
-        options: for the builder.
-        train: rows to learn from.
-        validation: rows to measure on, may be empty.
-        mean_face: RMSE of the mean face on the validation rows, in pixels.
-        augment: hook of `training_batches`.
-        callbacks: the user's own.
-        checkpoint: file of the state after each epoch.
-        on_epoch: called with the history after each epoch.
-        quiet: no progress.
-        start: the run whose weights it begins with; None = random ones.
-        epochs_before: of that run, whose draws of order and augmentation are not drawn again.
-        devices: that share the work.
-        label_offset: what the labels, of both sets of rows, have lost, and answers are to get: (x,
-            y) in pixels for each point of the model; None = nothing.
-    """
-
-    name: str
-    subset: str
-    recipe: Recipe
-    codec: Codec
-    seed: int
-    precision: str
-    options: dict[str, Any]
-    train: FaceSet
-    validation: FaceSet
-    mean_face: float
-    augment: Callable[..., Any] | None
-    callbacks: Sequence[keras.callbacks.Callback]
-    checkpoint: Path
-    on_epoch: Callable[[list[dict[str, float]]], None]
-    quiet: bool
-    start: str | None = None
-    epochs_before: int = 0
-    devices: Devices = field(default_factory=Devices)
-    label_offset: list[list[float]] | None = None
-
-    def saved_epoch(self) -> int:
-        """How many epochs the checkpoint has behind it; 0 where there is none."""
-        return self.devices.machines.told(lambda: saved_epoch(self.checkpoint))
 
 
 def fit(job: Job) -> tuple[keras.Model, list[dict[str, float]]]:
@@ -219,12 +158,6 @@ def _end_early(
         model.set_weights(best)
 
 
-def steps_per_epoch(job: Job) -> int:
-    """Batches an epoch."""
-    size = min(job.recipe.batch_size, len(job.train))
-    return len(epoch_order(len(job.train), size, 0, 0))
-
-
 def _steps(job: Job, first: int, end: int) -> Any:
     return training_steps(
         job.train,
@@ -243,84 +176,3 @@ def _validation(job: Job) -> Any:
         return None
     size = evaluation_size(job.validation.images.shape[1:])
     return evaluation_batches(job.validation, size, subset=job.subset, codec=job.codec)
-
-
-def _loss_weight(job: Job) -> float:
-    size = evaluation_size(job.validation.images.shape[1:])
-    return job.devices.weight(len(job.validation), size)
-
-
-class EpochLog(keras.callbacks.Callback):
-    """Keeps the history, reports progress, and ends a training whose loss is no longer a number.
-
-    Args:
-        job: what is fitted.
-        history: where rows go.
-    """
-
-    def __init__(self, job: Job, history: list[dict[str, float]]) -> None:
-        super().__init__()
-        self.job, self.history = job, history
-        self.ticker, self.steps = Ticker(job.quiet), steps_per_epoch(job)
-        self.weight = _loss_weight(job)
-        self.began, self.epoch = 0.0, 0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Starts the epoch's clock."""
-        self.began, self.epoch = time.monotonic(), epoch
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Shows where the epoch is, where someone watches.
-
-        At a step's begin: for its end Keras would fetch the losses, and wait for the device.
-        """
-        if self.ticker.active:
-            title = f"{self.job.subset} {self.epoch + 1:>3}/{self.job.recipe.epochs}"
-            self.ticker.show(f"{title}  step {batch + 1}/{self.steps}")
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Appends the epoch's row and says it."""
-        logs = {**(logs or {})}
-        if "val_loss" in logs:
-            logs["val_loss"] *= self.weight
-        if broken := [key for key in _LOGGED if not np.isfinite(logs.get(key, 0.0))]:
-            raise RunError(
-                f"{self.job.name}, {self.job.subset}: the {broken[0]} of epoch {epoch + 1} is "
-                f"{logs[broken[0]]}; a smaller learning_rate than "
-                f"{self._rate():g} may help"
-            )
-        row: dict[str, float] = {"epoch": epoch + 1}
-        row |= {key: float(logs[key]) for key in _LOGGED if key in logs}
-        row["learning_rate"] = self._rate()
-        row["seconds"] = round(time.monotonic() - self.began, 3)
-        self.history.append(row)
-        self.ticker.clear()
-        self.job.on_epoch(self.history)
-        line = epoch_line(self.job.subset, self.job.recipe.epochs, row, self.job.mean_face)
-        say(line, self.job.quiet)
-
-    def _rate(self) -> float:
-        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seeds Keras, NumPy and Python inside the block; the caller's generators stay as they were."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-
-
-@contextmanager
-def precision(policy: str) -> Iterator[None]:
-    """Sets Keras' dtype policy inside the block."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -18,7 +18,6 @@ from kfkd.by_source import split_sources
 from kfkd.doubts.scoring import fit_to_run
 from kfkd.drawing.run_pictures import PICTURES, draw_run
 from kfkd.errors import DataError
-from kfkd.evaluation import mean_faces, score_faces
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
 from kfkd.learning.parts import parts, split_facts
@@ -32,6 +31,7 @@ from kfkd.pipelines.batches import rows_for
 from kfkd.progress import duration, say
 from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, finished_run, save_history, save_record
+from kfkd.scoring import mean_faces, score_faces
 from kfkd.skeletons import KAGGLE_15
 from kfkd.storage.files import replacing
 from kfkd.storage.leftovers import sweep
@@ -40,7 +40,7 @@ from kfkd.suspects import suspects_from
 if TYPE_CHECKING:
     from keras import Model
 
-    from kfkd.learning.fitting import Job
+    from kfkd.learning.jobs import Job
 
 
 FILES = (RECORD, "history.csv", *PICTURES)
@@ -150,7 +150,7 @@ class Trainer:
         self._save_facts(subset, params=model.count_params(), **_outcome(job, rows))
 
     def _job(self, subset: str) -> Job:
-        from kfkd.learning.fitting import Job
+        from kfkd.learning.jobs import Job
 
         learn = self.train[rows_for(self.train, subset, self.settings.drop_incomplete)]
         if not len(learn):
@@ -251,7 +251,7 @@ def _moved(faces: FaceSet, offset: np.ndarray) -> FaceSet:
 
 def _outcome(job: Job, rows: list[dict[str, float]]) -> dict[str, Any]:
     """What run.json keeps of a subset's history."""
-    from kfkd.learning.fitting import steps_per_epoch
+    from kfkd.learning.jobs import steps_per_epoch
 
     seconds = sum(row["seconds"] for row in rows)
     images = steps_per_epoch(job) * min(job.recipe.batch_size, len(job.train)) * len(rows)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kfkd.errors import KfkdError, UnknownName
-from kfkd.evaluation import mean_faces, score_faces
 from kfkd.faces import FaceSet
+from kfkd.scoring import mean_faces, score_faces
 
 SHARES = ("nme", "nme_box", "failure_rate")
 """Scores that are shares and not pixels."""
