@@ -25,8 +25,8 @@ from kfkd.progress import say
 def add_runs(verbs: Any) -> None:
     """Adds the group's verbs."""
     parts = (with_run, with_data, with_json, with_quiet)
-    parts = (*parts, with_all_rows, with_thorough)
-    verb = add_verb(verbs, "evaluate", evaluate, "score a run", *parts)
+    more = (with_all_rows, with_thorough)
+    verb = add_verb(verbs, "evaluate", evaluate, "score a run", *parts, *more)
     about = "of its heatmaps, in the place of its own: dark, soft_argmax, argmax, top_k"
     verb.add_argument("--decoder", metavar="NAME", help=about)
     about = "whether faces out of their place are looked at again (default: as the run does)"
