@@ -121,7 +121,7 @@ def weighed(looks: Sequence[np.ndarray]) -> np.ndarray:
     """
     each = np.stack(looks).astype(np.float64)
     doubts = np.maximum(each[..., 2:], _LEAST_DOUBT)
-    known: np.ndarray = np.isfinite(doubts).all(axis=0)
+    known = np.asarray(np.isfinite(doubts).all(axis=0))
     weights = np.where(known, 1 / np.square(np.where(known, doubts, 1.0)), 1.0)
     weights /= weights.sum(axis=0)
     mean = (weights * each).sum(axis=0)
