@@ -31,6 +31,7 @@ _HOME = {
     "export": "kfkd.exporting",
     "resume": "kfkd.training",
     "compare": "kfkd.comparing",
+    "correct": "kfkd.correcting",
     "cross_validate": "kfkd.folding",
     "ensemble": "kfkd.ensembling",
     "analyse": "kfkd.analysing",
@@ -56,6 +57,7 @@ __all__ = [
     "build",
     "ced_figure",
     "compare",
+    "correct",
     "cross_validate",
     "describe",
     "detect",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from kfkd.augmenting import draw_mix
     from kfkd.catalogue import build, describe, list_models
     from kfkd.comparing import compare
+    from kfkd.correcting import correct
     from kfkd.datasets import download_data, list_data
     from kfkd.detecting import detect
     from kfkd.detecting_video import detect_video

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.corrections import correction_path, write_corrections
 from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, RunError
 from kfkd.learning.settings import shown_runs
@@ -66,6 +67,8 @@ def pack(
     with whole_folder(out) as beside:
         for subset in run.subsets:
             _write_weights(run.model(subset), beside / f"{subset}.npz")
+            if corrections := run.corrections(subset):
+                write_corrections(correction_path(beside, subset), corrections)
         record = _handed_on(run, None if measured_by is None else finished_run(measured_by))
         write_json(beside / RECORD, record)
         moved = _moved(run, load_run(beside))

@@ -76,6 +76,9 @@ class Recipe:
         centre_labels: learn labels as they would look the same in mirror images: what the training
             rows' labels lie beside that, one number for each label source, is taken off before and
             added to answers, see `kfkd.mirror_axis`.
+        linear_correction: whether answers are corrected, after training, by what the training
+            labels differ by, as a linear function of the face's shape, see
+            `kfkd.linear_correction`.
     """
 
     loss: str = "mse"
@@ -97,6 +100,7 @@ class Recipe:
     views: Views = field(default_factory=Views)
     second_look: bool = False
     centre_labels: bool = False
+    linear_correction: bool = False
 
 
 @dataclass(frozen=True)

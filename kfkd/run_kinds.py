@@ -48,6 +48,7 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
         **dict.fromkeys(("weight_decay", "ema", "early_stopping"), MAYBE),
         "cycles": (int, NONE),
         **dict.fromkeys(("restore_best", "copies", "centre_labels", "second_look"), bool),
+        "linear_correction": bool,
         "plateau": (dict, NONE),
         "phases": list,
         "views": dict,
@@ -84,4 +85,5 @@ SUBSET: Mapping[str, Any] = {
     "by_source": bool,
     "second_look": bool,
     "label_offset": Rows(NUMBER),
+    "linear_correction": list,
 }

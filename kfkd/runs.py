@@ -14,6 +14,7 @@ import numpy as np
 from kfkd.answering import answers
 from kfkd.by_source import KAGGLE_BY_SOURCE, join_sources
 from kfkd.codecs import Codec, codec_from
+from kfkd.corrections import read_corrections, with_correction
 from kfkd.crops import CropRule, rule_from
 from kfkd.doubts.calibration import Calibration, calibration_from
 from kfkd.errors import KfkdError, RunError
@@ -55,6 +56,9 @@ class Run:
     folder: Path
     record: dict[str, Any]
     _models: dict[str, keras.Model] = field(default_factory=dict, repr=False)
+    _corrections: dict[str, dict[str, np.ndarray]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _answer_models: dict[str, AnswerModel] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -235,6 +239,7 @@ class Run:
             points = answers(self, name, images, batch_size, thorough)
             if self.by_source(name):
                 points = join_sources(points, source)
+            points = with_correction(self, name, points, source)
             found[:, list(self.skeleton.subset(name))] = points
         return np.ascontiguousarray(found[..., :2]), found[..., 2]
 
@@ -277,6 +282,20 @@ class Run:
     def second_look(self, subset: str) -> bool:
         """Whether a subset's model looks again at faces out of their place."""
         return self.record["subsets"][subset].get("second_look") is True
+
+    def corrections(self, subset: str) -> dict[str, np.ndarray]:
+        """What is added to answers for each label source, see `kfkd.linear_correction`.
+
+        Raises:
+            RunError: when the file is absent or broken.
+        """
+        if subset not in self._corrections:
+            self._corrections[subset] = read_corrections(self, subset)
+        return self._corrections[subset]
+
+    def forget_corrections(self) -> None:
+        """Has them read anew: they were fitted again."""
+        self._corrections.clear()
 
     def label_offset(self, subset: str) -> np.ndarray:
         """What is added to the points of a subset's model, float32 (p, 2) in pixels: zeros where

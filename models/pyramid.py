@@ -36,6 +36,7 @@ _CODEC = Integral(stride=4, margin=1, map_share=0.2)
         views=Views(flip=True),
         second_look=True,
         centre_labels=True,
+        linear_correction=True,
     ),
     codec=_CODEC,
     source="ours",

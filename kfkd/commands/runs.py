@@ -1,4 +1,4 @@
-"""kfkd evaluate, predict, pack, export, pretrained: what is done with runs."""
+"""kfkd evaluate, predict, correct, pack, export, pretrained: what is done with runs."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ def add_runs(verbs: Any) -> None:
     about = "whether faces out of their place are looked at again (default: as the run does)"
     verb.add_argument("--second-look", action=BooleanOptionalAction, help=about)
     _add_predict(verbs)
+    about = "fit a run's answers to its training labels by a linear function of the face's shape"
+    verb = add_verb(verbs, "correct", correct, about, with_data, with_quiet)
+    verb.add_argument("folders", nargs="+", metavar="RUN")
     about = "a small copy of a run, with a card, to hand on"
     verb = add_verb(verbs, "pack", pack, about, with_run)
     verb.add_argument("--out", required=True, metavar="DIR")
@@ -104,6 +107,15 @@ def predict(options: Namespace) -> None:
     if confidence is not None and run.calibration is None:
         say(f"{run.folder} cannot tell its confidence: those columns stay empty", options.quiet)
     print(write_predictions(options.out, faces, predicted, run.skeleton, confidence))
+
+
+def correct(options: Namespace) -> None:
+    """Fits linear corrections of runs."""
+    calm_tensorflow()
+    from kfkd.correcting import correct as verb
+
+    for folder in options.folders:
+        print(verb(folder, options.data, quiet=options.quiet).folder)
 
 
 def pack(options: Namespace) -> None:

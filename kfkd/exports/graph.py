@@ -11,6 +11,7 @@ import numpy as np
 
 from kfkd.by_source import join_sources
 from kfkd.codecs import Codec
+from kfkd.exports.correcting import corrected_points
 from kfkd.exports.views import mean_points, seen_images
 from kfkd.pipelines.layer_calls import inner_layers
 from kfkd.runs import Run, load_model
@@ -29,12 +30,16 @@ class Part:
         views: how it looks at images.
         mirror: for each of its points the one it becomes in a mirror image; None = none.
         offset: what is added to its points, float32 (p, 2).
+        joined: which of its points are given, in order; None = all.
+        correction: of these, see `kfkd.linear_correction`; None = none.
     """
 
     codec: Codec
     views: Views
     mirror: tuple[int, ...] | None
     offset: np.ndarray
+    joined: np.ndarray | None = None
+    correction: np.ndarray | None = None
 
 
 class ExportedModel(keras.Model):
@@ -68,7 +73,11 @@ class ExportedModel(keras.Model):
         seen = seen_images(pixels, part.views, part.mirror is not None)
         found = part.codec.decode(model(seen, training=False))
         points = mean_points(found, part.views, part.mirror, tuple(pixels.shape[1:3]))
-        return points + part.offset if part.offset.any() else points
+        if part.offset.any():
+            points = points + part.offset
+        if part.joined is not None:
+            points = keras.ops.take(points, part.joined, axis=1)
+        return points if part.correction is None else corrected_points(points, part.correction)
 
 
 def exported_model(run: Run, source: str) -> ExportedModel:
@@ -79,12 +88,24 @@ def exported_model(run: Run, source: str) -> ExportedModel:
         source: as which label source models answer that know both.
     """
     models = [_with_plain_numbers(run.model(subset)) for subset in run.subsets]
-    parts = [
-        Part(run.codec(s), run.views(s), run.mirror(s), run.label_offset(s)) for s in run.subsets
-    ]
-    made = ExportedModel(models, parts, _places(run, source))
+    parts = [_part(run, subset, source) for subset in run.subsets]
+    made = ExportedModel(models, parts, _places(run))
     made(np.zeros((1, *models[0].input_shape[1:]), np.uint8))
     return made
+
+
+def _part(run: Run, subset: str, source: str) -> Part:
+    by_source = run.by_source(subset)
+    every = np.arange(len(run.points(subset)), dtype=np.int32)
+    joined = join_sources(every[None, :, None], source)[0, :, 0] if by_source else None
+    return Part(
+        run.codec(subset),
+        run.views(subset),
+        run.mirror(subset),
+        run.label_offset(subset),
+        joined,
+        run.corrections(subset).get(source if by_source else "all"),
+    )
 
 
 def _with_plain_numbers(model: keras.Model) -> keras.Model:
@@ -97,14 +118,11 @@ def _with_plain_numbers(model: keras.Model) -> keras.Model:
     return model
 
 
-def _places(run: Run, source: str) -> np.ndarray:
-    counts = [len(run.points(subset)) for subset in run.subsets]
+def _places(run: Run) -> np.ndarray:
+    counts = [len(run.skeleton.subset(subset)) for subset in run.subsets]
     places, first = np.full(len(run.skeleton), sum(counts), np.int32), 0
     for subset, count in zip(run.subsets, counts, strict=True):
-        own = np.arange(first, first + count)
-        if run.by_source(subset):
-            own = join_sources(own[None, :, None], source)[0, :, 0]
-        places[list(run.skeleton.subset(subset))] = own
+        places[list(run.skeleton.subset(subset))] = np.arange(first, first + count)
         first += count
     return places
 

@@ -19,7 +19,10 @@ from kfkd.views import Views, views_from
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 _MOST_EPOCHS = 100_000
-UNUSED: Mapping[str, Any] = {"cycles": None, "centre_labels": False, "second_look": False}
+UNUSED: Mapping[str, Any] = {
+    "cycles": None,
+    **dict.fromkeys(("centre_labels", "second_look", "linear_correction"), False),
+}
 """Fields of a recipe that run.json leaves out where they have this value."""
 _OPTIONAL = ("fold", "suspects", "codec", "start", "teachers", "teacher_share")
 
@@ -209,6 +212,7 @@ def check(settings: Settings) -> None:
         "views": (isinstance(recipe.views, Views), "kfkd.views.Views"),
         "centre_labels": (isinstance(recipe.centre_labels, bool), "True or False"),
         "second_look": (isinstance(recipe.second_look, bool), "True or False"),
+        "linear_correction": (isinstance(recipe.linear_correction, bool), "True or False"),
     }
     for key, (fits, what) in wanted.items():
         if not fits:

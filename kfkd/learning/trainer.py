@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -15,11 +14,12 @@ import numpy as np
 
 from kfkd.augment import Mix, copied
 from kfkd.by_source import split_sources
-from kfkd.doubts.scoring import fit_to_run
+from kfkd.corrections import fit_corrections
 from kfkd.drawing.run_pictures import PICTURES, draw_run
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
+from kfkd.learning.measuring import measured
 from kfkd.learning.parts import parts, split_facts
 from kfkd.learning.settings import Settings
 from kfkd.learning.teaching import taught
@@ -31,7 +31,7 @@ from kfkd.pipelines.batches import rows_for
 from kfkd.progress import duration, say
 from kfkd.registry import entry
 from kfkd.runs import RECORD, Run, finished_run, save_history, save_record
-from kfkd.scoring import mean_faces, score_faces
+from kfkd.scoring import mean_faces
 from kfkd.skeletons import KAGGLE_15
 from kfkd.storage.files import replacing
 from kfkd.storage.leftovers import sweep
@@ -228,13 +228,9 @@ class Trainer:
         held_out, on = self.validation, "validation"
         if not any(len(rows_for(held_out, subset)) for subset in self.settings.subsets):
             held_out, on = self.train, "training"
-        predicted, doubt = self.run.predict_with_doubt(held_out.images, source=held_out.source)
-        scores = score_faces(held_out, predicted, self.record["mean_face"]).as_dict()
-        # Doubts of learned images are too small, as their errors are.
-        worth = fit_to_run(self.run, held_out, predicted, doubt) if on == "validation" else None
-        told = {} if worth is None else {"doubt": worth.config()}
-        # Through JSON, so that a fresh run and one that is opened again hold the same.
-        self.record["metrics"] = json.loads(json.dumps({**scores, **told, "on": on}))
+        if self.recipe.linear_correction:
+            fit_corrections(self.run, self.train, self.quiet)
+        self.record["metrics"], predicted = measured(self.run, held_out, on)
         draw_run(self.run, held_out, predicted)
         self.record["status"] = "finished"
         save_record(self.run.folder, self.record)
