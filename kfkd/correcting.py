@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kfkd.corrections import FACT, fit_corrections
+from kfkd.corrections import FACT, fit_corrections, held, keep_corrections
+from kfkd.drawing.run_pictures import draw_run
 from kfkd.errors import RunError
-from kfkd.evaluation import faces_for, validation_rows
+from kfkd.evaluation import check_own, faces_for, validation_rows
+from kfkd.faces import FaceSet
 from kfkd.learning.measuring import measured
+from kfkd.pipelines.batches import rows_for
 from kfkd.progress import say
-from kfkd.runs import Run, finished_run, save_record
+from kfkd.runs import Run, finished_run, load_run, save_record
 from kfkd.storage.locks import locked
+from kfkd.suspects import suspects_from
 
 
 def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> Run:
@@ -32,7 +37,7 @@ def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> 
         The run as it is now.
 
     Raises:
-        RunError: when the run is unfinished, or too few of its rows have labels.
+        RunError: when the run is unfinished, a packed copy, or too few of its rows have labels.
         DataError: when the data are not those that it was trained on.
         InUse: when another process is at work in its folder.
 
@@ -43,19 +48,41 @@ def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> 
         True
     """
     run = finished_run(run)
+    _refuse_copies(run)
     faces = faces_for(run, data, quiet)
-    held_out = validation_rows(run, faces) if run.record["split"]["share"] else np.empty(0, int)
-    learned = np.setdiff1d(np.arange(len(faces)), held_out)
+    check_own(run, faces)
     with locked(run.folder):
-        fit_corrections(run, faces[learned], quiet)
-        if not any(facts.get(FACT) for facts in run.record["subsets"].values()):
+        run = replace(load_run(run.folder), _models=run._models)
+        learned, held_out = _rows(run, faces)
+        found = fit_corrections(run, learned, quiet)
+        if not found:
             raise RunError(f"{run.folder}: fewer than 200 training images with labels correct none")
-        of, on = (held_out, "validation") if len(held_out) else (learned, "training")
-        before = run.metrics["model"]
-        run.record["metrics"] = measured(run, faces[of], on)[0]
-        run.record["settings"]["recipe"][FACT] = True
-        save_record(run.folder, run.record)
+        before, own = run.metrics["model"], held(run, found)
+        faces, on = (held_out, "validation") if len(held_out) else (learned, "training")
+        own.record["metrics"], predicted = measured(own, faces, on)
+        own.record["settings"]["recipe"][FACT] = True
+        keep_corrections(own, found)
+        save_record(run.folder, own.record)
+        draw_run(own, faces, predicted)
     key = "all" if before.get("kaggle_rmse") is None else "kaggle_rmse"
-    told = f"{key} {before[key]:.3f} → {run.metrics['model'][key]:.3f} px, {on} images"
+    told = f"{key} {before[key]:.3f} → {own.metrics['model'][key]:.3f} px, {on} images"
     say(f"{run.folder}: {told}", quiet)
-    return run
+    return own
+
+
+def _refuse_copies(run: Run) -> None:
+    """Refuses packed runs: the scores on their cards are of the run that they are copies of."""
+    if not all((run.folder / f"{subset}.keras").is_file() for subset in run.subsets):
+        raise RunError(
+            f"{run.folder} is a packed copy: correct the run that it is a copy of, and pack that"
+        )
+
+
+def _rows(run: Run, faces: FaceSet) -> tuple[FaceSet, FaceSet]:
+    """What it learned from, without labels that it was told to leave out, and what it held out."""
+    held_out = validation_rows(run, faces) if run.record["split"]["share"] else np.empty(0, int)
+    learned = faces[np.setdiff1d(np.arange(len(faces)), held_out)]
+    if suspects := run.record["settings"].get("suspects"):
+        learned = suspects_from(suspects).left_out(learned)
+    labelled = [rows_for(faces[held_out], subset) for subset in run.subsets]
+    return learned, faces[held_out if any(map(len, labelled)) else held_out[:0]]

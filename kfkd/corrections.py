@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kfkd.by_source import FOUR_POINT, join_sources
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.linear_correction import LEAST_ROWS, checked_correction, corrected, fit_correction
@@ -26,29 +29,64 @@ def correction_path(folder: Path, subset: str) -> Path:
     return folder / f"{subset}-correction.npz"
 
 
-def fit_corrections(run: Run, faces: FaceSet, quiet: bool = False) -> None:
-    """Fits the corrections of all of a run's models and writes them; its record tells of them.
+def fit_corrections(
+    run: Run, faces: FaceSet, quiet: bool = False
+) -> dict[str, dict[str, np.ndarray]]:
+    """Fits the corrections of all of a run's models.
 
     Args:
-        run: whose models are trained; run.json is left to the caller.
+        run: whose models are trained.
         faces: that it learned from, at most 6,000 of which are looked at.
         quiet: no progress.
+
+    Returns:
+        By subset and label source, for `keep_corrections`; none where there are too few faces.
     """
     rows = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _MOST_ROWS)).astype(int))
-    seen = faces[rows]
-    run.forget_corrections()
-    for subset, facts in run.record["subsets"].items():
-        facts.pop(FACT, None)
-        if len(seen) < LEAST_ROWS:
-            continue
+    if len(rows) < LEAST_ROWS:
+        return {}
+    seen, found = faces[rows], dict[str, dict[str, np.ndarray]]()
+    plain = held(run, {})
+    for subset in run.subsets:
         say(f"{subset}: comparing answers with the labels of {len(seen)} training images", quiet)
         chosen = list(run.skeleton.subset(subset))
-        points = run.predict(seen.images, subset=subset, source=seen.source)[:, chosen]
-        found = _fitted(points, seen.keypoints[:, chosen], _keys(run, subset, seen.source))
-        if found:
-            write_corrections(correction_path(run.folder, subset), found)
-            facts[FACT] = [*found]
-    run.forget_corrections()
+        points = plain.predict(seen.images, subset=subset, source=seen.source)[:, chosen]
+        fits = _fitted(points, seen.keypoints[:, chosen], _keys(run, subset, seen.source))
+        found |= {subset: fits} if fits else {}
+    return found
+
+
+def held(run: Run, found: dict[str, dict[str, np.ndarray]]) -> Run:
+    """The same run with these corrections in the place of its own, in memory alone.
+
+    Args:
+        run: any.
+        found: of `fit_corrections`.
+    """
+    record = deepcopy(run.record)
+    for subset, facts in record["subsets"].items():
+        facts.pop(FACT, None)
+        if subset in found:
+            facts[FACT] = [*found[subset]]
+    made = replace(run, record=record, _models=run._models)
+    made.hold_corrections({subset: found.get(subset, {}) for subset in run.subsets})
+    return made
+
+
+def keep_corrections(run: Run, found: dict[str, dict[str, np.ndarray]]) -> None:
+    """Gives a run these corrections in the place of its own; run.json is left to the caller.
+
+    Args:
+        run: whose folder they go to.
+        found: of `fit_corrections`.
+    """
+    for subset, fits in found.items():
+        write_corrections(correction_path(run.folder, subset), fits)
+    for subset, facts in run.record["subsets"].items():
+        facts.pop(FACT, None)
+        if subset in found:
+            facts[FACT] = [*found[subset]]
+    run.hold_corrections({subset: found.get(subset, {}) for subset in run.subsets})
 
 
 def _fitted(points: np.ndarray, labels: np.ndarray, keys: np.ndarray) -> dict[str, np.ndarray]:
@@ -75,10 +113,13 @@ def read_corrections(run: Run, subset: str) -> dict[str, np.ndarray]:
     if not (keys := run.record["subsets"][subset].get(FACT)):
         return {}
     path, points = correction_path(run.folder, subset), len(run.skeleton.subset(subset))
+    if not path.is_file():
+        raise RunError(f"{path} is absent, run.json tells of it")
     try:
         return {k: checked_correction(v, points) for k, v in read_arrays(path, keys).items()}
     except KfkdError as error:
-        raise RunError(f"{path}: {error}") from error
+        told = "" if str(path) in str(error) else f"{path}: "
+        raise RunError(f"{told}{error}") from error
 
 
 def with_correction(
@@ -97,11 +138,29 @@ def with_correction(
     """
     if not (known := run.corrections(subset)):
         return points
-    found, keys = points.copy(), _keys(run, subset, np.broadcast_to(source, len(points)))
+    each = np.broadcast_to(source if run.by_source(subset) else "full", len(points))
+    found, keys = points.copy(), _keys(run, subset, each)
     for key, correction in known.items():
         rows = keys == key
         found[rows, :, :2] = corrected(points[rows, :, :2], correction)
     return found
+
+
+def with_all_corrections(run: Run, subset: str, points: np.ndarray) -> np.ndarray:
+    """All points that a subset's model has, of both label sources where it tells them apart.
+
+    Args:
+        run: the model's.
+        subset: of the run's subsets.
+        points: (n, p, 2) in pixels, `run.points(subset)`, or more columns a point.
+    """
+    if not run.by_source(subset):
+        return with_correction(run, subset, points, "full")
+    full, four = (
+        with_correction(run, subset, join_sources(points, source), source)
+        for source in ("full", "four_point")
+    )
+    return np.concatenate([full, four[:, list(FOUR_POINT)]], axis=1)
 
 
 def _keys(run: Run, subset: str, source: np.ndarray) -> np.ndarray:

@@ -129,18 +129,30 @@ def validation_faces(run: Run, faces: FaceSet) -> FaceSet:
     return faces[validation_rows(run, faces)]
 
 
+def check_own(run: Run, faces: FaceSet, advice: str = "") -> None:
+    """Refuses other faces than those that a run was trained on.
+
+    Args:
+        run: any.
+        faces: all rows of a set.
+        advice: what an error ends with.
+
+    Raises:
+        DataError: saying so.
+    """
+    known = run.record["data"]["fingerprint"]
+    if faces.fingerprint != known:
+        told = f"fingerprint {known}, received {faces.fingerprint}"
+        raise DataError(f"{run.folder} was trained on other data ({told}){advice}")
+
+
 def validation_rows(run: Run, faces: FaceSet) -> np.ndarray:
     """Ascending indices of the rows of a run's data that its split holds out.
 
     Raises:
         DataError: when the faces are not those the run was trained on.
     """
-    known = run.record["data"]["fingerprint"]
-    if faces.fingerprint != known:
-        raise DataError(
-            f"{run.folder} was trained on other data (fingerprint {known}, received "
-            f'{faces.fingerprint}); for other faces ask part="all"'
-        )
+    check_own(run, faces, '; for other faces ask part="all"')
     split = run.record["split"]
     if not split["share"]:
         raise DataError(f'{run.folder} holds out no images; ask part="all" (kfkd evaluate --all)')

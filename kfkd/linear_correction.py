@@ -18,9 +18,11 @@ _PENALTY = 30.0
 LEAST_ROWS = 200
 _FAR = 4.0
 """Robust standard deviations from which on a label counts as if it were no further off."""
+_LEAST_SPREAD = 1e-3
 _LARGEST = 1e3
 MOST = 0.1
-"""Of a face's size: no point is moved by more along an axis, whatever its shape asks for."""
+"""Of a face's size, the points' root mean square distance from their mean along an axis: no point
+is moved by more along an axis, whatever its shape asks for."""
 
 
 def fit_correction(points: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
@@ -32,8 +34,10 @@ def fit_correction(points: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
 
     Returns:
         float64 (2p, 2p + 1) for `corrected`; rows of zeros for points that fewer than 200 faces
-        label; None where all are such.
+        label; None where all are such, or the answers have no shape: one point, or all in a place.
     """
+    if points.shape[1] < 2:
+        return None
     shapes, sizes = _shapes(points)
     off = _flat(labels - points) / sizes
     known = np.isfinite(off)
@@ -41,7 +45,7 @@ def fit_correction(points: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
     if not len(learned):
         return None
     far = _FAR * 1.4826 * float(np.median(np.abs(off[known])))
-    mean, deviation = shapes.mean(axis=0), shapes.std(axis=0) + 1e-9
+    mean, deviation = shapes.mean(axis=0), np.maximum(shapes.std(axis=0), _LEAST_SPREAD)
     standard = (shapes - mean) / deviation
     found = np.zeros((off.shape[1], off.shape[1] + 1))
     for number in learned:
@@ -52,7 +56,8 @@ def fit_correction(points: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
         found[number, :-1] = weights
         found[number, -1] = wanted.mean() - given.mean(axis=0) @ (weights * deviation)
         found[number, -1] -= weights @ mean
-    return found
+    # Of a net that answers the same point over and over there is nothing to be learned.
+    return found if np.abs(found).max() <= _LARGEST else None
 
 
 def corrected(points: np.ndarray, correction: np.ndarray) -> np.ndarray:

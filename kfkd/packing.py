@@ -39,7 +39,8 @@ def pack(
 
     Args:
         run: a finished run of a zoo entry, or its folder.
-        out: folder to make; it comes to hold run.json, SUBSET.npz and MODEL_CARD.md.
+        out: folder to make; it comes to hold run.json, SUBSET.npz, SUBSET-correction.npz where
+            the run has corrections, and MODEL_CARD.md.
         name: what the card calls it; None = the entry's name.
         measured_by: for a run that learned all rows, a run of the same recipe that held some out,
             maybe of fewer epochs: its scores and what its doubts are worth stand for both.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from copy import deepcopy
 from dataclasses import replace
 
 from kfkd.codecs import changed_codec
@@ -26,7 +26,7 @@ def reread(run: Run, *, decoder: str | None = None, second_look: bool | None = N
     """
     if decoder is None and second_look is None:
         return run
-    record = json.loads(json.dumps(run.record))
+    record = deepcopy(run.record)
     for subset, facts in record["subsets"].items():
         if decoder is not None:
             facts["codec"] = changed_codec(run.codec(subset), {"decoder": decoder}).config()

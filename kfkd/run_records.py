@@ -133,6 +133,8 @@ def _check_subset(name: str, facts: Any) -> None:
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise KfkdError(f"gives {name!r} no known codec: {error!s:.500}") from error
     check_kinds(facts, SUBSET, (), f"of {name}")
+    if not 0 <= facts.get("epochs_before", 0) <= 1e6:
+        raise KfkdError(f"has a number of epochs before {name} that is none")
     known = ("all", "full", "four_point")
     if any(key not in known for key in facts.get("linear_correction", ())):
         raise KfkdError(f"has linear corrections of {name} for others than {', '.join(known)}")

@@ -198,8 +198,9 @@ class Run:
             subset: only this subset's model; None = all of the run's.
             source: for models that know Kaggle's two label sources, as which to answer: "full" or
                 "four_point", one for all or (n,).
-            thorough: take five times as long where that is worth it: models with `second_look`
-                look at every image turned and zoomed as well, see `kfkd.thorough_looks`.
+            thorough: take some seven times as long where that is worth it: models with
+                `second_look` look at every image turned and zoomed as well, see
+                `kfkd.thorough_looks`.
 
         Returns:
             float32 (n, k, 2) in pixels.
@@ -293,9 +294,9 @@ class Run:
             self._corrections[subset] = read_corrections(self, subset)
         return self._corrections[subset]
 
-    def forget_corrections(self) -> None:
-        """Has them read anew: they were fitted again."""
-        self._corrections.clear()
+    def hold_corrections(self, found: dict[str, dict[str, np.ndarray]]) -> None:
+        """Takes corrections by subset and source in the place of those of its files."""
+        self._corrections = found
 
     def label_offset(self, subset: str) -> np.ndarray:
         """What is added to the points of a subset's model, float32 (p, 2) in pixels: zeros where

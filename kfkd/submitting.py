@@ -175,6 +175,7 @@ def _made(found: Blend, faces: FaceSet, settings: dict[str, Any]) -> dict[str, A
             for run in members
         ],
         **settings,
+        "thorough": True,
         "test": {"path": faces.path, "origin": faces.origin, "images": len(faces)},
         "versions": versions(),
     }

@@ -18,6 +18,7 @@ from kfkd.corrections import (
 )
 from kfkd.errors import DataError, KfkdError, RunError
 from kfkd.exports.graph import exported_model, run_in_float32
+from kfkd.learning.teaching import taught
 from kfkd.linear_correction import MOST, checked_correction, corrected, fit_correction
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import Run, load_run
@@ -70,6 +71,13 @@ def test_gross_labels_and_missing_ones_do_not_harm():
     assert not correction[6:8].any(), "150 labels teach nothing"
     assert error(corrected(new, correction), habit(new)) < 0.5 * error(new, habit(new))
     assert fit_correction(seen[:199], habit(seen[:199])) is None
+
+
+def test_answers_without_a_shape_teach_nothing():
+    points = faces_of(300)
+    assert fit_correction(points[:, :1], noisy(points[:, :1] + 2)) is None
+    same = np.full_like(points, 48.0) + np.random.default_rng(0).normal(0, 1e-6, points.shape)
+    assert fit_correction(same, noisy(points)) is None
 
 
 @settings(deadline=None)
@@ -169,12 +177,22 @@ def test_few_rows_and_other_data_are_refused(runs, faces, tmp_path):
     assert "linear_correction" not in load_run(few.folder).record["settings"]["recipe"]
     with pytest.raises(DataError, match="was trained on other data"):
         kfkd.correct(runs[0], faces[:60], quiet=True)
+    whole = kfkd.train(
+        "baseline", faces, validation=0, epochs=1, out=tmp_path / "whole", quiet=True
+    )
+    with pytest.raises(DataError, match="was trained on other data"):
+        kfkd.correct(whole, synthetic_faces(300, seed=9), quiet=True)
+    assert kfkd.correct(whole, faces, quiet=True).metrics["on"] == "training"
+    packed = kfkd.pack(runs[0], tmp_path / "packed")
+    with pytest.raises(RunError, match="is a packed copy"):
+        kfkd.correct(packed, faces, quiet=True)
 
 
 def test_packed_copies_and_exports_have_them(runs, faces, tmp_path):
     own, images = runs[1], faces.images[:8]
     wanted = own.predict(images)
     packed = load_run(kfkd.pack(own, tmp_path / "packed"))
+    assert correction_path(packed.folder, "dense").is_file()
     np.testing.assert_allclose(packed.predict(images), wanted, atol=0.1)
     bare = own.predict(images) - runs[0].predict(images)
     assert np.abs(bare).max() > 0.2
@@ -196,6 +214,25 @@ def test_absent_and_broken_files_are_named(runs, faces, tmp_path):
     (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match="linear corrections of dense"):
         load_run(folder)
+
+
+def test_teachers_answer_with_them(runs, faces):
+    dense = list(faces.skeleton.subset("dense"))
+    seen = taught(faces[:9], [runs[1]], 1.0, quiet=True).keypoints
+    np.testing.assert_allclose(seen, runs[1].predict(faces.images[:9]), atol=1e-3)
+    assert (seen[:, dense] != runs[0].predict(faces.images[:9])[:, dense]).all()
+
+
+def test_folds_that_were_corrected_go_on(tiny_zoo, faces, tmp_path):
+    asked = {"k": 3, "epochs": 1, "subsets": "all", "quiet": True, "out": tmp_path / "cv"}
+    before = kfkd.cross_validate("tiny", faces, **asked)
+    predicted = before.out_of_fold("tiny").predicted
+    for folder in before.run_folders("tiny"):
+        kfkd.correct(folder, faces, quiet=True)
+    after = kfkd.cross_validate("tiny", faces, **asked)
+    assert (after.out_of_fold("tiny").predicted != predicted).any()
+    scores = [one.models["tiny"]["pooled"]["all"]["model"]["all"] for one in (before, after)]
+    assert scores[1] < scores[0]
 
 
 def test_the_command_line_corrects(tmp_path, capsys):

@@ -74,7 +74,7 @@ def with_views(verb: Parser) -> None:
 def with_thorough(verb: Parser) -> None:
     """Adds --thorough."""
     about = "look at every image turned and zoomed as well, as submissions do, where the run may: "
-    verb.add_argument("--thorough", action="store_true", help=about + "five times as long")
+    verb.add_argument("--thorough", action="store_true", help=about + "some seven times as long")
 
 
 def with_row_numbers(verb: Parser) -> None:

@@ -55,13 +55,15 @@ class Plan:
 
     def settings_of(self, model: str, seed: int, fold: int) -> dict[str, Any]:
         """The settings of one training: it starts from its like in another cross-validation."""
-        start = self.settings.get("start")
+        settings, own = dict(self.settings), finished_fold(self.folder(model, seed, fold))
+        if own is not None and own.record["settings"]["recipe"].get("linear_correction"):
+            settings["linear_correction"] = True  # it may have been given that by `kfkd.correct`
+        start = settings.get("start")
         if not isinstance(start, str | Path):
-            return dict(self.settings)
+            return settings
         like = str(replace(self, out=Path(start)).folder(model, seed, fold))
-        own = finished_fold(self.folder(model, seed, fold))
         began = own is not None and own.record["settings"].get("start") == like
-        return {**self.settings, "start": like if began or self.earlier_folds() else start}
+        return {**settings, "start": like if began or self.earlier_folds() else start}
 
     def earlier_folds(self) -> Path | None:
         """The cross-validation whose nets these trainings start from, if it is there."""

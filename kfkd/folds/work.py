@@ -30,6 +30,7 @@ from kfkd.runs import Run
 from kfkd.storage.files import write_json, write_text
 from kfkd.submissions.broken import fault
 from kfkd.submissions.out_of_fold import OutOfFold, read_out_of_fold
+from kfkd.thorough_looks import LOOKS
 from kfkd.training import train
 
 _SAME = ("fingerprint", "k", "fold_seed")
@@ -244,8 +245,13 @@ def _row(run: Run, seed: int, fold: int, plan: Plan) -> dict[str, Any]:
 def _answers(run: Run) -> str | None:
     """What changes when a run comes to answer otherwise, such as by `kfkd.correct`."""
     told = [
-        (run.second_look(s), {k: v.tolist() for k, v in run.corrections(s).items()})
-        for s in run.subsets
+        (
+            run.second_look(subset) and LOOKS,
+            run.label_offset(subset).tolist(),
+            {key: one.tolist() for key, one in run.corrections(subset).items()},
+        )
+        for subset in run.subsets
     ]
-    # None of folds from before there was either, which answer as they did.
-    return f"{crc32(repr(told).encode()):08x}" if any(map(any, told)) else None
+    # None of folds that answer as they always did, so that their predictions stay.
+    other = any(looks or np.any(offset) or corrections for looks, offset, corrections in told)
+    return f"{crc32(repr(told).encode()):08x}" if other else None

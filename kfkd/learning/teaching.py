@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from kfkd.answering import answers
+from kfkd.corrections import with_all_corrections
 from kfkd.errors import RunError
 from kfkd.faces import FaceSet
 from kfkd.progress import say
@@ -44,7 +45,7 @@ def _seen(run: Run, faces: FaceSet) -> np.ndarray:
     """A run's answers (n, k, 2), its points in the order of the faces'."""
     found: dict[str, np.ndarray] = {}
     for subset in run.subsets:
-        points = answers(run, subset, faces.images, None)
+        points = with_all_corrections(run, subset, answers(run, subset, faces.images, None))
         found |= {name: points[:, i, :2] for i, name in enumerate(run.points(subset))}
     if lacking := [name for name in faces.skeleton.points if name not in found]:
         raise RunError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from kfkd.augment import Mix, copied
 from kfkd.by_source import split_sources
-from kfkd.corrections import fit_corrections
+from kfkd.corrections import fit_corrections, keep_corrections
 from kfkd.drawing.run_pictures import PICTURES, draw_run
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
@@ -191,7 +191,9 @@ class Trainer:
         )
 
     def _epochs_before(self, subset: str) -> int:
-        start = self.settings.start
+        start, begun = self.settings.start, self.record["subsets"].get(subset)
+        if begun is not None:
+            return begun.get("epochs_before", 0)
         return 0 if start is None else epochs_behind(finished_run(start), subset)
 
     def _label_offset(self, learn: FaceSet, subset: str) -> np.ndarray:
@@ -229,7 +231,7 @@ class Trainer:
         if not any(len(rows_for(held_out, subset)) for subset in self.settings.subsets):
             held_out, on = self.train, "training"
         if self.recipe.linear_correction:
-            fit_corrections(self.run, self.train, self.quiet)
+            keep_corrections(self.run, fit_corrections(self.run, self.train, self.quiet))
         self.record["metrics"], predicted = measured(self.run, held_out, on)
         draw_run(self.run, held_out, predicted)
         self.record["status"] = "finished"
