@@ -70,6 +70,9 @@ def test_surer_looks_count_more_and_the_doubt_stays_the_usual_one():
     found = looked_thoroughly(np.zeros((1, 96, 96, 1), np.uint8), answer)[0, 0]
     assert 47.5 < found[0] < 47.5 + 2
     assert found[2] == 1.0
+    calls = iter([(0.0, 1.0), (4.0, 1.0), *[(40.0, 0.1)] * (len(LOOKS) - 1)])
+    found = looked_thoroughly(np.zeros((1, 96, 96, 1), np.uint8), answer)[0, 0]
+    assert 47.5 < found[0] < 47.5 + 1.1, "another face does not count, however sure a look is"
     both = weighed([np.array([[[10.0, 10, 1]]]), np.array([[[13.0, 10, 2]]])])[0, 0]
     assert both[0] == pytest.approx((10 + 13 / 4) / (1 + 1 / 4))
 

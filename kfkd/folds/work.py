@@ -30,7 +30,7 @@ from kfkd.runs import Run
 from kfkd.storage.files import write_json, write_text
 from kfkd.submissions.broken import fault
 from kfkd.submissions.out_of_fold import OutOfFold, read_out_of_fold
-from kfkd.thorough_looks import LOOKS
+from kfkd.thorough_looks import ELSEWHERE, LOOKS
 from kfkd.training import train
 
 _SAME = ("fingerprint", "k", "fold_seed")
@@ -246,7 +246,7 @@ def _answers(run: Run) -> str | None:
     """What changes when a run comes to answer otherwise, such as by `kfkd.correct`."""
     told = [
         (
-            run.second_look(subset) and LOOKS,
+            run.second_look(subset) and (LOOKS, ELSEWHERE),
             run.label_offset(subset).tolist(),
             {key: one.tolist() for key, one in run.corrections(subset).items()},
         )
