@@ -218,10 +218,10 @@ def imagined_fold(faces: Any) -> Callable[..., Any]:
         (out / "made").touch()
         record = {"created": f"fold {fold}", "subsets": {"all": {"epochs": 1, "seconds": 1.0}}}
 
-        def predict(images: Any, source: Any) -> Any:
+        def predict(images: Any, source: Any, thorough: bool) -> Any:
             return np.full((len(images), *faces.keypoints.shape[1:]), 40.0 + fold[0], np.float32)
 
-        return SimpleNamespace(folder=out, record=record, predict=predict)
+        return SimpleNamespace(folder=out, record=record, predict=predict, subsets=())
 
     return train
 
