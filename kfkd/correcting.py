@@ -43,7 +43,7 @@ def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> 
 
     Example:
         >>> import kfkd
-        >>> run = kfkd.train("simple_cnn", epochs=1, out="runs/doc", quiet=True)
+        >>> run = kfkd.train("simple_cnn", epochs=1, out="runs/doc-own", quiet=True)
         >>> kfkd.correct(run, quiet=True).metrics["model"]["kaggle_rmse"] > 0
         True
     """

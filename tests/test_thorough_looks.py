@@ -60,7 +60,7 @@ def test_every_look_sees_the_same_place():
     assert all(np.abs(own - places[0]).max() > 1 for own in places[1:])
 
 
-def test_surer_looks_count_more_and_the_doubt_stays_the_usual_one():
+def test_surer_looks_count_more_and_the_doubt_stays_the_usual_one(monkeypatch):
     calls = iter([(0.0, 1.0), *[(4.0, 2.0)] * len(LOOKS)])
 
     def answer(images):
@@ -70,6 +70,7 @@ def test_surer_looks_count_more_and_the_doubt_stays_the_usual_one():
     found = looked_thoroughly(np.zeros((1, 96, 96, 1), np.uint8), answer)[0, 0]
     assert 47.5 < found[0] < 47.5 + 2
     assert found[2] == 1.0
+    monkeypatch.setattr("kfkd.thorough_looks.ELSEWHERE", 0.05)
     calls = iter([(0.0, 1.0), (4.0, 1.0), *[(40.0, 0.1)] * (len(LOOKS) - 1)])
     found = looked_thoroughly(np.zeros((1, 96, 96, 1), np.uint8), answer)[0, 0]
     assert 47.5 < found[0] < 47.5 + 1.1, "another face does not count, however sure a look is"
@@ -80,6 +81,12 @@ def test_surer_looks_count_more_and_the_doubt_stays_the_usual_one():
 @pytest.fixture(scope="module")
 def faces():
     return synthetic_faces(40, seed=5)
+
+
+@pytest.fixture(autouse=True)
+def anywhere(monkeypatch):
+    """Looks of nets that have learned next to nothing, all over the image, count too."""
+    monkeypatch.setattr("kfkd.thorough_looks.ELSEWHERE", 10.0)
 
 
 @pytest.fixture(scope="module")
