@@ -63,13 +63,8 @@ def held(run: Run, found: dict[str, dict[str, np.ndarray]]) -> Run:
         run: any.
         found: of `fit_corrections`.
     """
-    record = deepcopy(run.record)
-    for subset, facts in record["subsets"].items():
-        facts.pop(FACT, None)
-        if subset in found:
-            facts[FACT] = [*found[subset]]
-    made = replace(run, record=record, _models=run._models)
-    made.hold_corrections({subset: found.get(subset, {}) for subset in run.subsets})
+    made = replace(run, record=deepcopy(run.record), _models=run._models)
+    _hold(made, found)
     return made
 
 
@@ -82,6 +77,10 @@ def keep_corrections(run: Run, found: dict[str, dict[str, np.ndarray]]) -> None:
     """
     for subset, fits in found.items():
         write_corrections(correction_path(run.folder, subset), fits)
+    _hold(run, found)
+
+
+def _hold(run: Run, found: dict[str, dict[str, np.ndarray]]) -> None:
     for subset, facts in run.record["subsets"].items():
         facts.pop(FACT, None)
         if subset in found:

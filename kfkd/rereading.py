@@ -32,4 +32,4 @@ def reread(run: Run, *, decoder: str | None = None, second_look: bool | None = N
             facts["codec"] = changed_codec(run.codec(subset), {"decoder": decoder}).config()
         if second_look is not None:
             facts["second_look"] = second_look
-    return replace(run, record=record, _models=dict(run._models))
+    return replace(run, record=record, _models=run._models)

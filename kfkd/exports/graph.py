@@ -14,6 +14,7 @@ from kfkd.codecs import Codec
 from kfkd.exports.correcting import corrected_points
 from kfkd.exports.views import mean_points, seen_images
 from kfkd.pipelines.layer_calls import inner_layers
+from kfkd.rereading import reread
 from kfkd.runs import Run, load_model
 from kfkd.views import Views
 
@@ -129,10 +130,7 @@ def _places(run: Run) -> np.ndarray:
 
 def looking_once(run: Run) -> Run:
     """The same run without second looks, which depend on the first: a graph has none."""
-    record = deepcopy(run.record)
-    for facts in record["subsets"].values():
-        facts.pop("second_look", None)
-    return Run(run.folder, record, {subset: run.model(subset) for subset in run.subsets})
+    return reread(run, second_look=False)
 
 
 def run_in_float32(run: Run, views: bool = True) -> Run:
