@@ -6,19 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kfkd.corrections import FACT, fit_corrections, held, keep_corrections
 from kfkd.drawing.run_pictures import draw_run
 from kfkd.errors import RunError
-from kfkd.evaluation import check_own, faces_for, validation_rows
+from kfkd.evaluation import check_own, faces_for
 from kfkd.faces import FaceSet
 from kfkd.learning.measuring import measured
+from kfkd.learning.parts import learned_faces, recorded_parts
 from kfkd.pipelines.batches import rows_for
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run, load_run, save_record
 from kfkd.storage.locks import locked
-from kfkd.suspects import suspects_from
 
 
 def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> Run:
@@ -80,9 +78,8 @@ def _refuse_copies(run: Run) -> None:
 
 def _rows(run: Run, faces: FaceSet) -> tuple[FaceSet, FaceSet]:
     """What it learned from, without labels that it was told to leave out, and what it held out."""
-    held_out = validation_rows(run, faces) if run.record["split"]["share"] else np.empty(0, int)
-    learned = faces[np.setdiff1d(np.arange(len(faces)), held_out)]
-    if suspects := run.record["settings"].get("suspects"):
-        learned = suspects_from(suspects).left_out(learned)
-    labelled = [rows_for(faces[held_out], subset) for subset in run.subsets]
-    return learned, faces[held_out if any(map(len, labelled)) else held_out[:0]]
+    found = recorded_parts(faces, run.record)
+    labelled = [rows_for(faces[found.held_out], subset) for subset in run.subsets]
+    held_out = found.held_out if any(map(len, labelled)) else found.held_out[:0]
+    suspects = run.record["settings"].get("suspects")
+    return learned_faces(faces, found, suspects), faces[held_out]

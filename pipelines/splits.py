@@ -129,9 +129,23 @@ def held_out_rows(faces: FaceSet, split: Mapping[str, Any]) -> np.ndarray:
     Raises:
         KfkdError: when the split makes no sense.
     """
+    if fold := recorded_fold(split):
+        return fold_split(faces, fold, split["seed"])[1]
+    return grouped_split(faces, split["share"], split["seed"])[1]
+
+
+def recorded_fold(split: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The fold (i, k) that a run's split holds out, None where that is a share.
+
+    Args:
+        split: as its run.json has it.
+
+    Raises:
+        KfkdError: when it is none.
+    """
     match split.get("fold"):
         case None:
-            return grouped_split(faces, split["share"], split["seed"])[1]
+            return None
         case [int(number), int(k)]:
-            return fold_split(faces, (number, k), split["seed"])[1]
+            return number, k
     raise KfkdError(f"a split's fold wants two whole numbers. Received: {split['fold']!r:.100}")

@@ -15,7 +15,7 @@ from kfkd.folding import cross_validate
 from kfkd.folds.cross_validation import load_cross_validation
 from kfkd.folds.plan import Plan
 from kfkd.folds.scores import FoldScorer
-from kfkd.learning.parts import parts
+from kfkd.learning.parts import learned_faces, parts, recorded_parts, split_facts
 from kfkd.learning.settings import Settings
 from kfkd.metrics import kaggle_rmse, mean_face
 from kfkd.pipelines.splits import fold_split, folds, grouped_split
@@ -112,6 +112,21 @@ def test_a_recipe_that_chooses_nothing_learns_from_the_whole_rest(faces):
     train, watched, held_out = parts(faces, settings_of((1, 5)))
     assert watched is held_out
     assert len(train) + len(held_out) == len(faces)
+
+
+@pytest.mark.parametrize("fold", [None, (1, 5)])
+@pytest.mark.parametrize("recipe", [{}, {"restore_best": True}, {"validation": 0.0}])
+def test_a_record_tells_which_rows_were_for_what(faces, fold, recipe):
+    asked = settings_of(fold, **recipe)
+    found = parts(faces, asked)
+    record = {"settings": asked.plain(), "split": split_facts(found, asked)}
+    told = recorded_parts(faces, record)
+    assert [list(rows) for rows in told] == [list(rows) for rows in found]
+    learned = learned_faces(faces, told, f"{faces.ids[told.train[0]]}:nose_tip")
+    nose = faces.skeleton.points.index("nose_tip")
+    missing = faces[told.train].labelled & ~learned.labelled
+    assert list(learned.ids) == list(faces.ids[told.train])
+    assert missing.sum() == missing[0, nose].sum() == 2
 
 
 def test_a_run_of_a_fold_is_evaluated_on_exactly_that_fold(done, faces):

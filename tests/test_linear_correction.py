@@ -223,7 +223,8 @@ def test_teachers_answer_with_them(runs, faces):
     assert (seen[:, dense] != runs[0].predict(faces.images[:9])[:, dense]).all()
 
 
-def test_folds_that_were_corrected_go_on(tiny_zoo, faces, tmp_path):
+def test_folds_that_were_corrected_go_on(tiny_zoo, tmp_path):
+    faces = synthetic_faces(420, seed=3)
     asked = {"k": 3, "epochs": 1, "subsets": "all", "quiet": True, "out": tmp_path / "cv"}
     before = kfkd.cross_validate("tiny", faces, **asked)
     predicted = before.out_of_fold("tiny").predicted

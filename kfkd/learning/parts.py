@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kfkd.faces import FaceSet
 from kfkd.learning.settings import Settings
-from kfkd.pipelines.splits import fold_split, grouped_split
+from kfkd.pipelines.splits import fold_split, grouped_split, recorded_fold
 from kfkd.registry import Recipe
+from kfkd.suspects import suspects_from
 
 _INNER = 2**31
 """Added to the seed of an inner split: no user's seed, so it is independent of the folds."""
@@ -39,15 +41,45 @@ def parts(faces: FaceSet, settings: Settings) -> Parts:
         faces: all rows.
         settings: the training's.
     """
-    share, seed = settings.recipe.validation, settings.split_by
-    if settings.fold is None:
+    inner = settings.fold is not None and chooses(settings.recipe)
+    return _parts(faces, settings.split_by, settings.recipe.validation, settings.fold, inner)
+
+
+def recorded_parts(faces: FaceSet, record: Mapping[str, Any]) -> Parts:
+    """The rows of the training that a run.json tells of.
+
+    Args:
+        faces: all rows that it was given.
+        record: its content.
+    """
+    split, inner = record["split"], bool(record["split"].get("watched"))
+    share = record["settings"]["recipe"]["validation"] if inner else split["share"]
+    return _parts(faces, split["seed"], share, recorded_fold(split), inner)
+
+
+def learned_faces(faces: FaceSet, found: Parts, suspects: str | None) -> FaceSet:
+    """The faces that a training learns from, without the labels that it was told to leave out.
+
+    Args:
+        faces: all rows.
+        found: which of them are for what.
+        suspects: see `kfkd.suspects`; None = every label is learned.
+    """
+    learned = faces[found.train]
+    return suspects_from(suspects).left_out(learned) if suspects else learned
+
+
+def _parts(
+    faces: FaceSet, seed: int, share: float, fold: tuple[int, int] | None, inner: bool
+) -> Parts:
+    if fold is None:
         train, held_out = grouped_split(faces, share, seed)
         return Parts(train, held_out, held_out)
-    rest, fold = fold_split(faces, settings.fold, seed)
-    if not chooses(settings.recipe):
-        return Parts(rest, fold, fold)
+    rest, held_out = fold_split(faces, fold, seed)
+    if not inner:
+        return Parts(rest, held_out, held_out)
     train, watched = grouped_split(faces[rest], share, seed + _INNER)
-    return Parts(rest[train], rest[watched], fold)
+    return Parts(rest[train], rest[watched], held_out)
 
 
 def chooses(recipe: Recipe) -> bool:

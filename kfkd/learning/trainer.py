@@ -20,7 +20,7 @@ from kfkd.errors import DataError
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
 from kfkd.learning.measuring import measured
-from kfkd.learning.parts import parts, split_facts
+from kfkd.learning.parts import learned_faces, parts, split_facts
 from kfkd.learning.settings import Settings
 from kfkd.learning.teaching import taught
 from kfkd.learning.warm_start import check_unseen, epochs_behind
@@ -35,7 +35,6 @@ from kfkd.scoring import mean_faces
 from kfkd.skeletons import KAGGLE_15
 from kfkd.storage.files import replacing
 from kfkd.storage.leftovers import sweep
-from kfkd.suspects import suspects_from
 
 if TYPE_CHECKING:
     from keras import Model
@@ -73,11 +72,10 @@ class Trainer:
         self.recipe, self.record = self.settings.recipe, self.run.record
         self.parts = parts(self.faces, self.settings)
         learn, watched, held_out = self.parts
-        self.train, self.validation = self.faces[learn], self.faces[held_out]
+        self.train = learned_faces(self.faces, self.parts, self.settings.suspects)
+        self.validation = self.faces[held_out]
         self.watched = self.validation if watched is held_out else self.faces[watched]
-        labels = self.train.labelled.sum()
-        if self.settings.suspects:
-            self.train = suspects_from(self.settings.suspects).left_out(self.train)
+        labels = self.faces.labelled[learn].sum()
         self.suspects = int(labels - self.train.labelled.sum())
         self.history = self.run.history()
         two = self.faces.skeleton.points == KAGGLE_15.points
