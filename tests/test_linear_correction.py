@@ -16,6 +16,7 @@ from kfkd.corrections import (
     with_correction,
     write_corrections,
 )
+from kfkd.ensembles.members import members_of
 from kfkd.errors import DataError, KfkdError, RunError
 from kfkd.exports.graph import exported_model, run_in_float32
 from kfkd.learning.teaching import taught
@@ -230,10 +231,13 @@ def test_folds_that_were_corrected_go_on(tiny_zoo, tmp_path):
     predicted = before.out_of_fold("tiny").predicted
     for folder in before.run_folders("tiny"):
         kfkd.correct(folder, faces, quiet=True)
+    with pytest.raises(KfkdError, match=r"fold-0 answers otherwise than .*; renew them with: kfkd"):
+        kfkd.submit(before.out, ensemble="weighted", out=tmp_path / "made.csv", quiet=True)
     after = kfkd.cross_validate("tiny", faces, **asked)
     assert (after.out_of_fold("tiny").predicted != predicted).any()
     scores = [one.models["tiny"]["pooled"]["all"]["model"]["all"] for one in (before, after)]
     assert scores[1] < scores[0]
+    assert not any(member.stale for member in members_of(after.out))
 
 
 def test_the_command_line_corrects(tmp_path, capsys):

@@ -11,6 +11,7 @@ import numpy as np
 
 from kfkd.errors import BrokenAnswer, KfkdError, RunError
 from kfkd.faces import FaceSet
+from kfkd.folds.answering import answers_digest
 from kfkd.folds.cross_validation import CrossValidation, is_cross_validation, load_cross_validation
 from kfkd.runs import Run, finished_run
 from kfkd.several import several
@@ -27,11 +28,13 @@ class Member:
         name: how it is called.
         runs: whose predictions are averaged: one, or all folds and seeds of a cross-validation.
         out_of_fold: predictions of the training rows; None = there are none.
+        stale: what is wrong with these: a run has come to answer otherwise since; None = nothing.
     """
 
     name: str
     runs: tuple[Run, ...]
     out_of_fold: OutOfFold | None = None
+    stale: str | None = None
 
 
 def members_of(given: Any) -> list[Member]:
@@ -128,14 +131,18 @@ def _opened(item: Any) -> list[Member]:
         run = finished_run(item)
         return [Member(run.name, (run,))]
     validation = finished_validation(item)
-    return [
-        Member(
-            name,
-            tuple(map(finished_run, validation.run_folders(name))),
-            validation.out_of_fold(name),
-        )
-        for name in validation.models
-    ]
+    return [_of_folds(validation, name) for name in validation.models]
+
+
+def _of_folds(validation: CrossValidation, name: str) -> Member:
+    runs = tuple(map(finished_run, validation.run_folders(name)))
+    known = [row.get("answers") for row in validation.models[name]["folds"]]
+    changed = [r for r, digest in zip(runs, known, strict=True) if answers_digest(r) != digest]
+    stale = changed and (
+        f"{changed[0].folder} answers otherwise than when its out-of-fold predictions were made; "
+        f"renew them with: {validation.facts['command']}"
+    )
+    return Member(name, runs, validation.out_of_fold(name), stale or None)
 
 
 def _is_validation(item: Any) -> bool:
@@ -159,17 +166,19 @@ def _renamed(member: Member, names: Sequence[str]) -> Member:
     folder = member.runs[0].folder
     # A cross-validation's runs lie in OUT/MODEL/seed-N/fold-I.
     place = folder.parents[2] if member.out_of_fold is not None else folder
-    return Member(f"{place}/{member.name}", member.runs, member.out_of_fold)
+    return replace(member, name=f"{place}/{member.name}")
 
 
 def require(members: Sequence[Member]) -> list[OutOfFold]:
     """Out-of-fold predictions of every member.
 
     Raises:
-        KfkdError: when one has none.
+        KfkdError: when one has none, or they are of before its nets were corrected.
     """
     found = []
     for member in members:
+        if member.stale:
+            raise KfkdError(member.stale)
         if member.out_of_fold is None:
             raise KfkdError(
                 "a fitted or selected ensemble wants cross-validations (kfkd folds), whose "

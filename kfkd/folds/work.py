@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
 from kfkd.data import as_faces
 from kfkd.errors import RunError
 from kfkd.faces import FaceSet
+from kfkd.folds.answering import answers_digest
 from kfkd.folds.cross_validation import (
     PREDICTIONS,
     RESULTS,
@@ -30,7 +30,6 @@ from kfkd.runs import Run
 from kfkd.storage.files import write_json, write_text
 from kfkd.submissions.broken import fault
 from kfkd.submissions.out_of_fold import OutOfFold, read_out_of_fold
-from kfkd.thorough_looks import ELSEWHERE, LOOKS
 from kfkd.training import train
 
 _SAME = ("fingerprint", "k", "fold_seed")
@@ -216,7 +215,11 @@ class FoldWork:
         line += f"{number(scores['model'][key])} px (mean face {number(scores['mean_face'][key])})"
         self.seconds[model] = row["seconds"]
         usual = sum(self.seconds.values()) / len(self.seconds)
-        left = sum(self.seconds.get(m, usual) for m, _, _ in trainings[done:])
+        left = sum(
+            self.seconds.get(one[0], usual)
+            for one in trainings[done:]
+            if finished_fold(self.plan.folder(*one)) is None
+        )
         say(f"{line}; about {duration(left)} left" if left else line, self.quiet)
 
 
@@ -238,20 +241,5 @@ def _row(run: Run, seed: int, fold: int, plan: Plan) -> dict[str, Any]:
         "created": run.record["created"],
         "epochs": {subset: part["epochs"] for subset, part in parts.items()},
         "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
-        "answers": _answers(run),
+        "answers": answers_digest(run),
     }
-
-
-def _answers(run: Run) -> str | None:
-    """What changes when a run comes to answer otherwise, such as by `kfkd.correct`."""
-    told = [
-        (
-            run.second_look(subset) and (LOOKS, ELSEWHERE),
-            run.label_offset(subset).tolist(),
-            {key: one.tolist() for key, one in run.corrections(subset).items()},
-        )
-        for subset in run.subsets
-    ]
-    # None of folds that answer as they always did, so that their predictions stay.
-    other = any(looks or np.any(offset) or corrections for looks, offset, corrections in told)
-    return f"{crc32(repr(told).encode()):08x}" if other else None
