@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +18,10 @@ from kfkd.doubts.calibration import Calibration, calibration_from
 from kfkd.errors import KfkdError, RunError
 from kfkd.packing import packed_model
 from kfkd.pretrained import pretrained_folder
+from kfkd.run_history import read_history
 from kfkd.run_records import check_record
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
-from kfkd.storage.files import read_json, replacing, write_json
-from kfkd.storage.safe_reading import read_bytes
+from kfkd.storage.files import read_json, write_json
 from kfkd.views import Views, views_from
 
 if TYPE_CHECKING:
@@ -32,16 +30,6 @@ if TYPE_CHECKING:
     from kfkd.answer_model import AnswerModel
 
 RECORD = "run.json"
-_COLUMNS = (
-    "subset",
-    "epoch",
-    "loss",
-    "rmse",
-    "val_loss",
-    "val_rmse",
-    "learning_rate",
-    "seconds",
-)
 
 
 @dataclass
@@ -165,18 +153,7 @@ class Run:
 
     def history(self) -> dict[str, list[dict[str, float]]]:
         """Rows of history.csv by subset: epoch, losses, RMSEs in pixels, learning rate, seconds."""
-        rows: dict[str, list[dict[str, float]]] = {subset: [] for subset in self.subsets}
-        path = self.folder / "history.csv"
-        if not path.exists():
-            return rows
-        try:
-            text = read_bytes(path).decode("utf-8")
-            for row in csv.DictReader(StringIO(text, newline="")):
-                subset = row.pop("subset")
-                rows[subset].append({k: _figure(k, v) for k, v in row.items() if v})
-        except (KeyError, ValueError, csv.Error) as error:
-            raise RunError(f"{path} is broken: {error}") from error
-        return rows
+        return read_history(self.folder, self.subsets)
 
     def mean_face(self, source: str = "all") -> np.ndarray:
         """The mean of the training labels, (k, 2) in pixels: of all rows or of one source."""
@@ -328,17 +305,6 @@ class Run:
         return tuple(map(chosen.index, mirrored)) if {*mirrored} == {*chosen} else None
 
 
-def _figure(column: str, text: str) -> float:
-    if column not in _COLUMNS:  # None = a row longer than its header
-        raise ValueError(f"no column is called {column!r:.40}")
-    value = float(text)
-    if column != "epoch":
-        return value
-    if not 0 < value < 1e9:
-        raise ValueError(f"epoch {text:.40}")
-    return int(value)
-
-
 def load_model(path: Path) -> keras.Model:
     """Loads a `.keras` file from anyone, for inference: looked at, then opened in safe mode.
 
@@ -405,12 +371,3 @@ def finished_run(folder: str | Path | Run) -> Run:
 def save_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Writes a run's run.json, whole or not at all."""
     write_json(folder / RECORD, record)
-
-
-def save_history(folder: Path, history: Mapping[str, list[dict[str, float]]]) -> None:
-    """Writes a run's history.csv, whole or not at all: the subset, then an epoch's numbers."""
-    with replacing(folder / "history.csv") as beside, beside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for subset, rows in history.items():
-            writer.writerows({"subset": subset, **row} for row in rows)

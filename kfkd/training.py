@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,26 +11,23 @@ import numpy as np
 
 from kfkd.augment import Mix
 from kfkd.data import as_faces
-from kfkd.errors import KfkdError, RunError, WriteError
+from kfkd.errors import KfkdError
 from kfkd.evaluation import own_data
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
 from kfkd.learning.determinism import one_op_at_a_time
+from kfkd.learning.opening import opened_run
 from kfkd.learning.saved_settings import saved_arguments
 from kfkd.learning.settings import Settings, changed_recipe, check, chosen_mix
-from kfkd.learning.trainer import Trainer, tidy
-from kfkd.machine import machine, versions
+from kfkd.learning.trainer import Trainer
 from kfkd.machines.cluster import Machines
 from kfkd.machines.devices import check_devices, devices_for
 from kfkd.machines.joining import join
 from kfkd.progress import say
 from kfkd.registry import entry
 from kfkd.run_records import check_record
-from kfkd.runs import RECORD, Run, load_run, save_record
+from kfkd.runs import RECORD, Run, load_run
 from kfkd.several import several
-from kfkd.skeletons import SKELETONS, Skeleton
-from kfkd.storage.files import make_folder
-from kfkd.storage.locks import locked
 from kfkd.suspects import suspects_from
 
 if TYPE_CHECKING:
@@ -188,7 +183,7 @@ def train(
                 f"training wants a mix that keeps the images' size, {faces.images.shape[1:3]}. "
                 f"Received: {mix}"
             )
-        with _open(name, out, settings, faces, joined) as run:
+        with opened_run(name, out, settings, faces, joined) as run:
             if run.finished:
                 say(f"{run.folder} is finished already; its metrics stand in {RECORD}", quiet)
                 return run
@@ -262,129 +257,3 @@ def _teachers(runs: Any) -> list[Run | str | Path]:
 def _named(run: Run | str | Path) -> str:
     """A run as run.json names it."""
     return str(run.folder if isinstance(run, Run) else run)
-
-
-def _new_folder(name: str) -> Path:
-    """A folder of its own, even where several trainings begin within a second."""
-    stem, count = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}", 1
-    while True:
-        folder = Path("runs") / (stem if count == 1 else f"{stem}-{count}")
-        make_folder(folder.parent)
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            count += 1
-        except OSError as error:
-            raise WriteError(folder, error.strerror or str(error)) from error
-        else:
-            return folder
-
-
-@contextmanager
-def _open(
-    name: str,
-    out: str | Path | None,
-    settings: Settings,
-    faces: FaceSet,
-    machines: Machines,
-) -> Iterator[Run]:
-    """The run, in a folder that nobody else works in; of several machines, one opens it."""
-    machines.agree("settings or data", [settings.plain(), faces.fingerprint])
-    with ExitStack() as stack:
-
-        def opened() -> dict[str, Any]:
-            folder = _new_folder(name) if out is None else Path(out).expanduser()
-            stack.enter_context(locked(folder))
-            run = _opened(folder, settings, faces)
-            if run.finished:
-                tidy(folder)
-            return {"folder": str(folder), "record": run.record}
-
-        told = machines.told(opened)
-        yield Run(Path(told["folder"]), told["record"])
-
-
-def _opened(folder: Path, settings: Settings, faces: FaceSet) -> Run:
-    """The run in `folder`, made where there is none, checked where there is one."""
-    data, backend = _data_facts(faces), keras.config.backend()
-    if not (folder / RECORD).exists():
-        _refuse_foreign(folder)
-        return _new_run(folder, settings, faces, data)
-    if (folder / "checkpoint").is_symlink():
-        # Whoever made the folder would say where files are written, and which are removed.
-        raise RunError(f"{folder} keeps its checkpoint elsewhere, by a link; copy the files")
-    run = load_run(folder)
-    old = run.record
-    began = backend if run.finished else old.get("backend", "tensorflow")
-    asked, ends = (", ".join(s.normaliser_names) for s in (faces.skeleton, run.skeleton))
-    for what, new, known in (
-        ("settings", settings.plain(), old["settings"]),
-        ("data", data["fingerprint"], old["data"].get("fingerprint")),
-        ("backend", backend, began),
-        ("points that normalise", asked or ends, ends),
-    ):
-        if new != known and not _has_learned(folder):
-            return _new_run(folder, settings, faces, data)
-        if new != known:
-            raise RunError(
-                f"{folder} holds a run with other {what} ({_difference(new, known)}); "
-                "choose another folder, or remove it"
-            )
-    old["data"] = data
-    return run
-
-
-def _new_run(folder: Path, settings: Settings, faces: FaceSet, data: dict[str, Any]) -> Run:
-    record = {
-        "model": settings.model,
-        "status": "running",
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "settings": settings.plain(),
-        "skeleton": faces.skeleton.name,
-        **_own_keypoints(faces.skeleton),
-        **({} if faces.crop is None else {"crop": faces.crop.as_dict()}),
-        "data": data,
-        "split": {},
-        "subsets": {},
-        "machine": machine(),
-        "backend": keras.config.backend(),
-        "versions": versions(),
-    }
-    save_record(folder, record)
-    return Run(folder, record)
-
-
-def _data_facts(faces: FaceSet) -> dict[str, Any]:
-    return {
-        "origin": faces.origin,
-        "path": faces.path,
-        "fingerprint": faces.fingerprint,
-        "image": list(faces.images.shape[1:]),
-        "rows": len(faces),
-        "sources": {str(s): int((faces.source == s).sum()) for s in np.unique(faces.source)},
-    }
-
-
-def _own_keypoints(skeleton: Skeleton) -> dict[str, Any]:
-    """What run.json must know of a skeleton that the package does not know by its name."""
-    return {} if SKELETONS.get(skeleton.name) == skeleton else {"keypoints": skeleton.as_dict()}
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """A run owns its folder: it removes leftovers of killed trainings there."""
-    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise RunError(f"{folder} holds something else than a run; name an empty or new folder")
-
-
-def _has_learned(folder: Path) -> bool:
-    """Whether an epoch's work would be lost; a run that failed at its start may be replaced."""
-    return (folder / "history.csv").exists() or any(folder.glob("*.keras"))
-
-
-def _difference(new: Any, old: Any) -> str:
-    if not isinstance(new, dict) or not isinstance(old, dict):
-        return f"received {new}, it has {old}"
-    pairs = {key: (new.get(key, "nothing"), old.get(key, "nothing")) for key in {**old, **new}}
-    return "; ".join(
-        f"{key}: {_difference(*pair)}" for key, pair in pairs.items() if pair[0] != pair[1]
-    )

@@ -30,7 +30,8 @@ from kfkd.mirror_axis import labels_beside_axis
 from kfkd.pipelines.batches import rows_for
 from kfkd.progress import duration, say
 from kfkd.registry import entry
-from kfkd.runs import RECORD, Run, finished_run, save_history, save_record
+from kfkd.run_history import save_history
+from kfkd.runs import RECORD, Run, finished_run, save_record
 from kfkd.scoring import mean_faces
 from kfkd.skeletons import KAGGLE_15
 from kfkd.storage.files import replacing
