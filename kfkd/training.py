@@ -15,10 +15,11 @@ from kfkd.errors import KfkdError
 from kfkd.evaluation import own_data
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
+from kfkd.learning.checks import check
 from kfkd.learning.determinism import one_op_at_a_time
 from kfkd.learning.opening import opened_run
 from kfkd.learning.saved_settings import saved_arguments
-from kfkd.learning.settings import Settings, changed_recipe, check, chosen_mix
+from kfkd.learning.settings import Settings, changed_recipe, chosen_mix
 from kfkd.learning.trainer import Trainer
 from kfkd.machines.cluster import Machines
 from kfkd.machines.devices import check_devices, devices_for

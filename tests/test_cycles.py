@@ -9,8 +9,9 @@ import pytest
 import kfkd
 from kfkd.errors import KfkdError
 from kfkd.ladders.changes import changes_of
+from kfkd.learning.checks import check
 from kfkd.learning.optimizing import optimizer_for
-from kfkd.learning.settings import Settings, check, saved_recipe
+from kfkd.learning.settings import Settings, saved_recipe
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.recording import training_command
 from kfkd.registry import Recipe, entry

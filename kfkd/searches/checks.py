@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError, RunError, UnknownName
-from kfkd.learning.settings import Settings, changed_recipe, check, chosen_mix
+from kfkd.learning.checks import check
+from kfkd.learning.settings import Settings, changed_recipe, chosen_mix
 from kfkd.models.options import check_options
 from kfkd.registry import entry
 from kfkd.runs import finished_run
