@@ -20,8 +20,8 @@ _HOME = {
     "score": "kfkd.submissions.scorer",
     "load_run": "kfkd.runs",
     "list_models": "kfkd.catalogue",
-    "describe": "kfkd.catalogue",
-    "build": "kfkd.catalogue",
+    "describe": "kfkd.describing",
+    "build": "kfkd.building",
     "register": "kfkd.registry",
     "load_faces": "kfkd.pipelines.sources",
     "load_photos": "kfkd.pipelines.photo_sources",
@@ -100,10 +100,12 @@ if TYPE_CHECKING:
     from kfkd.analysing import analyse
     from kfkd.auditing import audit
     from kfkd.augmenting import draw_mix
-    from kfkd.catalogue import build, describe, list_models
+    from kfkd.building import build
+    from kfkd.catalogue import list_models
     from kfkd.comparing import compare
     from kfkd.correcting import correct
     from kfkd.datasets import download_data, list_data
+    from kfkd.describing import describe
     from kfkd.detecting import detect
     from kfkd.detecting_video import detect_video
     from kfkd.ensembling import ensemble

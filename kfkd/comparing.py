@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import Any
 
 from kfkd.augment import Mix
-from kfkd.catalogue import packaged
 from kfkd.comparisons.pictures import comparison_picture
 from kfkd.comparisons.plan import Plan, earlier_rows, mix_text, mix_texts, seed_numbers
 from kfkd.comparisons.significance import METRICS, Comparison, compared
@@ -26,6 +25,7 @@ from kfkd.runs import Run, load_run
 from kfkd.storage.files import write_json, write_text
 from kfkd.storage.locks import locked
 from kfkd.training import train
+from kfkd.zoo_tables import packaged
 
 FILES = ("table.md", "results.json", "comparison.png")
 """What a comparison's folder holds besides its runs."""

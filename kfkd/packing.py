@@ -188,7 +188,7 @@ def packed_model(run: Run, subset: str) -> Model:
         RunError: when the weights are not readable, or not this model's.
         UnknownName: when the zoo has no such entry.
     """
-    from kfkd.catalogue import build
+    from kfkd.building import build
 
     path = run.folder / f"{subset}.npz"
     points, options = run.points(subset), _plain_options(run.record["settings"], path)

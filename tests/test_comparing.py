@@ -11,7 +11,6 @@ from scipy.stats import ttest_rel
 import kfkd
 from kfkd.augment import Blur, Flip, Mix
 from kfkd.augment.mixes import MISTAKES, STUDY
-from kfkd.catalogue import packaged
 from kfkd.cli import main, parser
 from kfkd.comparing import FILES, compare
 from kfkd.comparisons.pictures import comparison_picture
@@ -20,6 +19,7 @@ from kfkd.comparisons.significance import against_control, compared
 from kfkd.errors import KfkdError, RunError, UnknownName
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.runs import load_run
+from kfkd.zoo_tables import packaged
 
 TEXT = "blur(1, p=0.5) | original"
 ASKED = {"mixes": ["none", TEXT], "seeds": 2, "subsets": "dense", "epochs": 1, "quiet": True}

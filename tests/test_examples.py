@@ -45,7 +45,7 @@ def test_readme_names_what_exists():
     commands = parser()._subparsers._group_actions[0].choices
     for command in commands:
         assert f"kfkd {command}" in text, f"README.md does not mention kfkd {command}"
-    from kfkd.catalogue import packaged
+    from kfkd.zoo_tables import packaged
 
     landmarks = packaged("landmark_results.json")
     for page, name, table in (

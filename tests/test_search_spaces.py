@@ -7,7 +7,7 @@ import pytest
 from keras_tuner import HyperParameters
 
 import kfkd
-from kfkd.catalogue import subset_outputs
+from kfkd.building import subset_outputs
 from kfkd.learning.settings import chosen_mix
 from kfkd.registry import entries, entry
 from kfkd.searches.checks import check_settings, space_facts

@@ -189,7 +189,7 @@ def test_what_layers_give_is_what_the_model_computes(nested):
 
 
 def test_stages_end_where_maps_change_their_size():
-    from kfkd.catalogue import build
+    from kfkd.building import build
 
     stages = stages_of(build("study_model_2"))
     assert len(stages) == 6 and all("batch_normalization" in name for name in stages)

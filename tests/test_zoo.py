@@ -11,7 +11,8 @@ from keras import layers
 
 import kfkd
 from kfkd import registry
-from kfkd.catalogue import models_table, packaged, subset_outputs
+from kfkd.building import subset_outputs
+from kfkd.catalogue import models_table
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.learning.fitting import _freeze
 from kfkd.learning.surroundings import precision
@@ -22,6 +23,7 @@ from kfkd.models.costs import gflops
 from kfkd.pipelines.synthetic import synthetic_faces
 from kfkd.registry import entries, entry
 from kfkd.runs import load_model
+from kfkd.zoo_tables import packaged
 
 pytestmark = pytest.mark.usefixtures("keras_ready")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kfkd.catalogue import build
+from kfkd.building import build
 from kfkd.drawing.photo_pictures import save_picture
 from kfkd.errors import KfkdError
 from kfkd.finding import KeypointFinder

@@ -76,7 +76,7 @@ def stepper(name: str, policy: str, batch_size: int, fused: bool = True) -> Call
         batch_size: images.
         fused: batch normalisations as `kfkd.train` makes them, else as Keras does.
     """
-    from kfkd.catalogue import build
+    from kfkd.building import build
     from kfkd.learning.surroundings import precision
     from kfkd.losses import loss_called
     from kfkd.pipelines.fused_norms import fused_norms

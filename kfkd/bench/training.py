@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 
 from kfkd.augment import Mix
-from kfkd.catalogue import build
+from kfkd.building import build
 from kfkd.faces import FaceSet
 from kfkd.learning.optimizing import optimizer_for
 from kfkd.learning.surroundings import precision

@@ -53,7 +53,7 @@ def describe(options: Namespace) -> None:
     """Describes a model."""
     entry(options.name)
     calm_tensorflow()
-    from kfkd.catalogue import describe as verb
+    from kfkd.describing import describe as verb
 
     found = verb(options.name)
     print_answer(found.as_dict(), options.json, str(found))

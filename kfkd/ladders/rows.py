@@ -145,7 +145,7 @@ def _machine(facts: Mapping[str, Any]) -> str:
 
 def _gflops(run: Run, changes: list[str] | None) -> float | None:
     """GFLOPs of one image through all of a run's models; None where nobody can tell."""
-    from kfkd.catalogue import packaged
+    from kfkd.zoo_tables import packaged
 
     own = ("options.", "codec")
     usual = changes is not None and not any(change.startswith(own) for change in changes)

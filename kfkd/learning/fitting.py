@@ -8,7 +8,7 @@ from zlib import crc32
 import keras
 import numpy as np
 
-from kfkd.catalogue import build
+from kfkd.building import build
 from kfkd.errors import KfkdError
 from kfkd.learning.checkpoints import Checkpoint
 from kfkd.learning.epoch_log import EpochLog
