@@ -46,13 +46,15 @@ def data_set(name: str) -> dict[str, Any]:
     return rows[name]
 
 
-def download_data(name: str, out: str | Path, quiet: bool = False) -> Path:
+def download_data(name: str, out: str | Path, quiet: bool = False, sha256: str = "") -> Path:
     """Downloads a data set and unpacks it; Kaggle's through kagglehub, as its user.
 
     Args:
         name: "kaggle", or one that has a `url` in `list_data()`.
         out: the folder for the archive, which is kept, and for the unpacked folder.
         quiet: no progress.
+        sha256: hexadecimal digest that the archive must have; "" = the one in `list_data()`,
+            where that is known.
 
     Returns:
         The folder, `out`/`name`; where it is there already, nothing is done.
@@ -67,6 +69,8 @@ def download_data(name: str, out: str | Path, quiet: bool = False) -> Path:
         PosixPath('data/imm')
     """
     row, out = data_set(name), Path(out).expanduser()
+    if sha256 and not row["url"]:
+        raise KfkdError(f"sha256 is for archives that kfkd downloads itself. Received: {name}")
     if name == "kaggle":
         return download_kaggle(out / name, quiet)
     if not row["url"]:
@@ -76,8 +80,9 @@ def download_data(name: str, out: str | Path, quiet: bool = False) -> Path:
         say(f"{folder} is there already", quiet)
         return folder
     say(f"{name}: {row['terms']}; from {row['home']}", quiet)
+    digest = sha256.lower() or row["sha256"]
     try:
-        archive = download(row["url"], out / row["url"].rsplit("/", 1)[-1], row["sha256"], quiet)
+        archive = download(row["url"], out / row["url"].rsplit("/", 1)[-1], digest, quiet)
     except KfkdError as error:
         raise KfkdError(f"{error}; its home is {row['home']}") from error
     say(f"unpacking {archive}", quiet)
@@ -132,7 +137,9 @@ def data_text(row: Mapping[str, Any]) -> str:
     lines = [f"{key:>8}  {value}" for key, value in facts.items()]
     if row["url"]:
         lines.append(f"     url  {row['url']}")
-        lines.append("  sha256  " + (row["sha256"] or "not known: a download is not checked"))
+        lines.append(
+            "  sha256  " + (row["sha256"] or "not known: give one (--sha256), or none is checked")
+        )
     return "\n".join([f"{row['name']}: {row['about']}", *lines, f"  get it  {_way(row)}"])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from kfkd.data import as_faces
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
+from kfkd.learning.parts import recorded_parts
 from kfkd.pipelines.source_text import photo_source
 from kfkd.pipelines.splits import held_out_rows
 from kfkd.rereading import reread
@@ -47,7 +48,8 @@ def evaluate(
     Raises:
         DataError: when the data carries no labels, or is not the run's where its split is asked.
         RunError: when the run is unfinished or broken.
-        UnknownName: when there is no such decoder, or the run's nets have none.
+        UnknownName: when there is no such decoder.
+        KfkdError: when a decoder is asked of nets that give no heatmaps.
 
     Example:
         >>> import kfkd
@@ -63,7 +65,8 @@ def evaluate(
     elif part != "all":
         raise DataError(f'part wants "validation" or "all". Received: {part!r}')
     predicted = run.predict(faces.images, source=faces.source, thorough=thorough)
-    return score_faces(faces, predicted, run.record["mean_face"])
+    scores = score_faces(faces, predicted, run.record["mean_face"])
+    return replace(scores, learned=len(learned_rows(run, faces))) if part == "all" else scores
 
 
 def faces_for(run: Run, data: Any, quiet: bool = False) -> FaceSet:
@@ -146,13 +149,20 @@ def check_own(run: Run, faces: FaceSet, advice: str = "") -> None:
         raise DataError(f"{run.folder} was trained on other data ({told}){advice}")
 
 
+def learned_rows(run: Run, faces: FaceSet) -> np.ndarray:
+    """Ascending indices of the rows that a run learned from; none of other data than its own."""
+    if faces.fingerprint != run.record["data"]["fingerprint"]:
+        return np.array([], int)
+    return recorded_parts(faces, run.record).train
+
+
 def validation_rows(run: Run, faces: FaceSet) -> np.ndarray:
     """Ascending indices of the rows of a run's data that its split holds out.
 
     Raises:
         DataError: when the faces are not those the run was trained on.
     """
-    check_own(run, faces, '; for other faces ask part="all"')
+    check_own(run, faces, '; for other faces ask part="all" (kfkd evaluate --all)')
     split = run.record["split"]
     if not split["share"]:
         raise DataError(f'{run.folder} holds out no images; ask part="all" (kfkd evaluate --all)')

@@ -16,7 +16,7 @@ from kfkd.skeletons import Skeleton
 SOURCES = ("full", "four_point")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FaceSet:
     """A set of face images with their keypoints.
 
@@ -76,6 +76,14 @@ class FaceSet:
                 )
         if self.photos is not None and len(self.photos) != n:
             raise KfkdError(f"FaceSet wants photos of {n} faces. Received: {len(self.photos)}")
+
+    def __repr__(self) -> str:
+        height, width, channels = self.images.shape[1:]
+        origin = repr(self.path) if self.path else self.origin
+        return (
+            f"<FaceSet of {len(self)} faces, {height}×{width}×{channels}, "
+            f"{len(self.skeleton)} keypoints of {self.skeleton.name}, from {origin}>"
+        )
 
     def __len__(self) -> int:
         return len(self.images)

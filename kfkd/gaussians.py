@@ -61,17 +61,18 @@ def _cells(length: int) -> np.ndarray:
     return np.arange(length, dtype=np.float32)
 
 
-def soft_argmax_points(maps: Any, sigma: float) -> Any:
+def soft_argmax_points(maps: Any, sigma: float, window: float | None = None) -> Any:
     """The mean place around the peak, weighted by a softmax of the log map.
 
     The softmax narrows the Gaussian to half its width, but not below what the cells can carry, so
-    that no second face pulls. Cells within four of these widths of the highest one count. Where
-    the map's edge cuts some off, the mean lies too far inside; the answer is the place of the
-    Gaussian that, cut off there, has this mean.
+    that no second face pulls. Cells within four of these widths of the highest one count, fewer
+    where a window cuts Gaussians off. Where the map's edge cuts some off, the mean lies too far
+    inside; the answer is the place of the Gaussian that, cut off there, has this mean.
 
     Args:
         maps: float32 (n, h, w, k) without NaN; values below 0 count as 0.
         sigma: of the Gaussians in cells.
+        window: side of the square that holds all of a Gaussian, in cells; None = the whole map.
 
     Returns:
         float32 (n, k, 2), (x, y) in cells; the highest cell where no value is above 0.
@@ -82,8 +83,10 @@ def soft_argmax_points(maps: Any, sigma: float) -> Any:
     highest = ops.max(maps, axis=(1, 2), keepdims=True)
     share = ops.maximum(maps, 0.0) / ops.maximum(highest, _TINY)
     weights = ops.power(share, (sigma / width) ** 2)
-    down = _near(peak[..., 1], maps.shape[1], 4 * width)
-    across = _near(peak[..., 0], maps.shape[2], 4 * width)
+    # The highest cell is up to half a cell away from the window's middle.
+    reach = 4 * width if window is None else min(4 * width, window / 2 - 0.5)
+    down = _near(peak[..., 1], maps.shape[1], reach)
+    across = _near(peak[..., 0], maps.shape[2], reach)
     weights = weights * ops.expand_dims(down, 2) * ops.expand_dims(across, 1)
     mass = ops.sum(weights, axis=(1, 2))
     x = _uncut(_mean(ops.sum(weights, axis=1)), across, width)
@@ -122,7 +125,7 @@ def _near(at: Any, length: int, reach: float) -> Any:
     return keras.ops.cast(keras.ops.absolute(distance) <= reach, "float32")
 
 
-def top_k_points(maps: Any, sigma: float) -> Any:
+def top_k_points(maps: Any, sigma: float, window: float | None = None) -> Any:
     """The mean of the highest cells, 4σ² of them, as published heatmap nets for Kaggle's faces do.
 
     Each cell weighs by how far it stands above the highest one left out (ours: equal weights jump
@@ -132,6 +135,8 @@ def top_k_points(maps: Any, sigma: float) -> Any:
     Args:
         maps: float32 (n, h, w, k) without NaN.
         sigma: of the Gaussians in cells; 4σ² cells stand above 0.6 of the peak.
+        window: side of the square that holds all of a Gaussian, in cells; not used: below 3.5σ it
+            holds fewer cells than that, and points come out off by more.
 
     Returns:
         float32 (n, k, 2), (x, y) in cells.
@@ -150,10 +155,10 @@ def top_k_points(maps: Any, sigma: float) -> Any:
     return ops.where((mass > 0)[..., None], mean, argmax_points(maps, sigma))
 
 
-DECODERS: Mapping[str, Callable[[Any, float], Any]] = {
+DECODERS: Mapping[str, Callable[[Any, float, float | None], Any]] = {
     "dark": dark_points,
     "soft_argmax": soft_argmax_points,
     "top_k": top_k_points,
     "argmax": argmax_points,
 }
-"""Ways from a map to a point by name, each `(maps, sigma)` → (n, k, 2) in cells."""
+"""Ways from a map to a point by name, each `(maps, sigma, window)` → (n, k, 2) in cells."""

@@ -13,6 +13,9 @@ from kfkd.errors import KfkdError, UnknownName
 from kfkd.gaussians import DECODERS, gaussian_maps
 from kfkd.lazy import keras
 
+_LEAST_WINDOW = 5
+"""Cells along an axis: decoders between cells need so many at the map's border."""
+
 
 @dataclass(frozen=True)
 class Heatmap:
@@ -27,8 +30,8 @@ class Heatmap:
         decoder: "dark" and "soft_argmax" give points between cells (see `kfkd.gaussians`);
             "top_k" nearly so, and far off at the image's border; "argmax" is off by up to half a
             cell along each axis.
-        window: side in pixels of the square that holds all of the Gaussian; None = the whole map.
-            Below 4σ "soft_argmax" is off, by up to 0.25σ where it is 2σ.
+        window: side in pixels of the square that holds all of the Gaussian, five cells at least;
+            None = the whole map.
         height: of the Gaussian's peak. A Gaussian whose cells add up to 1, as cv2's kernels do, is
             1 / (2πσ²) high: that far down nothing is learned, see docs/results/heatmaps.md.
 
@@ -49,10 +52,11 @@ class Heatmap:
             isinstance(v, int | float) and 0 < v < inf
             for v in (self.sigma, self.window or 1, self.stride, self.height)
         )
-        if not whole or not numbers or self.window == 0 or self.sigma < self.stride / 2:
+        narrow = self.window is not None and numbers and self.window < _LEAST_WINDOW * self.stride
+        if not whole or not numbers or narrow or self.window == 0 or self.sigma < self.stride / 2:
             raise KfkdError(
-                "a heatmap wants a whole stride from 1, sigma from half of it, a window above 0 "
-                f"or None, a height above 0. Received: {self!r}"
+                "a heatmap wants a whole stride from 1, sigma from half of it, a window from "
+                f"{_LEAST_WINDOW} times the stride or None, a height above 0. Received: {self!r}"
             )
         if self.decoder not in DECODERS:
             raise UnknownName("decoder of heatmaps", str(self.decoder), list(DECODERS))
@@ -67,9 +71,8 @@ class Heatmap:
         Returns:
             float32 (n, h, w, k).
         """
-        window = None if self.window is None else self.window / self.stride
         cells = (keras.ops.cast(keypoints, "float32") - self._first) / self.stride
-        maps = gaussian_maps(cells, size, self.sigma / self.stride, window)
+        maps = gaussian_maps(cells, size, self.sigma / self.stride, self._window)
         return maps if self.height == 1 else maps * self.height
 
     def decode(self, maps: Any) -> Any:
@@ -85,9 +88,14 @@ class Heatmap:
         maps = ops.cast(maps, "float32")
         broken = ops.any(ops.isnan(maps), axis=(1, 2))
         maps = ops.where(ops.isnan(maps), 0.0, maps) / self.height
-        cells = DECODERS[self.decoder](maps, self.sigma / self.stride)
+        cells = DECODERS[self.decoder](maps, self.sigma / self.stride, self._window)
         pixels = cells * self.stride + self._first
         return ops.where(broken[..., None], np.float32(np.nan), pixels)
+
+    @property
+    def _window(self) -> float | None:
+        """The window's side in cells."""
+        return None if self.window is None else self.window / self.stride
 
     @property
     def _first(self) -> float:

@@ -11,12 +11,13 @@ from kfkd.lazy import keras
 _TINY = 1e-20
 
 
-def argmax_points(maps: Any, sigma: float) -> Any:
+def argmax_points(maps: Any, sigma: float, window: float | None = None) -> Any:
     """The highest cell of each map: off by up to half a cell along each axis.
 
     Args:
         maps: float32 (n, h, w, k) without NaN.
         sigma: of the Gaussians in cells; not used.
+        window: side of the square that holds all of a Gaussian, in cells; not used.
 
     Returns:
         float32 (n, k, 2), (x, y) in cells.
@@ -31,16 +32,18 @@ def argmax_points(maps: Any, sigma: float) -> Any:
     return ops.cast(ops.stack([x, y], axis=-1), "float32")
 
 
-def dark_points(maps: Any, sigma: float) -> Any:
+def dark_points(maps: Any, sigma: float, window: float | None = None) -> Any:
     """The highest cell moved to the peak of the parabola through the log map around it.
 
     After Zhang et al., "Distribution-aware coordinate representation for human pose estimation"
     (DARK, 2020): the logarithm of a Gaussian is a parabola, so this is exact up to the map's edge.
-    In place of the paper's smoothing, differences are taken over σ instead of one cell (ours).
+    In place of the paper's smoothing, differences are taken over σ instead of one cell (ours), over
+    less where a window cuts the Gaussians off nearer than that.
 
     Args:
         maps: float32 (n, h, w, k) without NaN; values below 1e-20 count as that.
         sigma: of the Gaussians in cells.
+        window: side of the square that holds all of a Gaussian, in cells; None = the whole map.
 
     Returns:
         float32 (n, k, 2), (x, y) in cells; the highest cell where there is no peak within 2σ.
@@ -48,6 +51,9 @@ def dark_points(maps: Any, sigma: float) -> Any:
     ops = keras.ops
     _, height, width, _ = maps.shape
     step = min(max(1, round(sigma)), (min(height, width) - 1) // 2)
+    if window is not None:
+        # Of a point at the map's edge the farthest value that is looked at is 2 · step + 0.5 away.
+        step = min(step, int((window / 2 - 0.5) // 2))
     peak = argmax_points(maps, sigma)
     if step < 1:
         return peak

@@ -13,7 +13,7 @@ from kfkd.skeletons import Skeleton
 _ROWS = ("paths", "sizes", "digests", "boxes", "keypoints", "source", "group", "ids")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PhotoSet:
     """Faces in photos with their keypoints; a photo with several faces stands there several times.
 
@@ -74,6 +74,12 @@ class PhotoSet:
             if np.shape(getattr(self, name)) != (n,):
                 received = np.shape(getattr(self, name))
                 raise KfkdError(f"PhotoSet wants {name} as ({n},). Received: {received}")
+
+    def __repr__(self) -> str:
+        return (
+            f"<PhotoSet of {len(self)} faces, {len(self.skeleton)} keypoints of "
+            f"{self.skeleton.name}, from {self.path!r}>"
+        )
 
     def __len__(self) -> int:
         return len(self.paths)

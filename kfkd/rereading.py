@@ -6,6 +6,8 @@ from copy import deepcopy
 from dataclasses import replace
 
 from kfkd.codecs import changed_codec
+from kfkd.errors import KfkdError
+from kfkd.heatmaps import Heatmap
 from kfkd.runs import Run
 
 
@@ -22,13 +24,20 @@ def reread(run: Run, *, decoder: str | None = None, second_look: bool | None = N
         Another object of the same folder; the run itself where nothing is changed.
 
     Raises:
-        UnknownName: when there is no such decoder, or a net has none because it gives coordinates.
+        UnknownName: when there is no such decoder.
+        KfkdError: when a net gives no heatmaps.
     """
     if decoder is None and second_look is None:
         return run
     record = deepcopy(run.record)
     for subset, facts in record["subsets"].items():
         if decoder is not None:
+            if not isinstance(run.codec(subset), Heatmap):
+                kind = run.codec(subset).config()["codec"]
+                raise KfkdError(
+                    f"a decoder reads heatmaps. Received: decoder={decoder!r} for {run.folder}, "
+                    f"whose codec is {kind}"
+                )
             facts["codec"] = changed_codec(run.codec(subset), {"decoder": decoder}).config()
         if second_look is not None:
             facts["second_look"] = second_look

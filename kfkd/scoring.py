@@ -28,6 +28,7 @@ class Scores:
         values: how many labelled values.
         worst: (id, RMSE in pixels, share of the whole squared error) of the worst images.
         landmarks: the 68-point field's scores and the course's; None for Kaggle's points.
+        learned: how many of the images the run is known to have learned from.
     """
 
     model: Mapping[str, float | None]
@@ -38,6 +39,7 @@ class Scores:
     values: int
     worst: tuple[tuple[int, float, float], ...]
     landmarks: LandmarkScores | None = None
+    learned: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as plain data."""
@@ -55,6 +57,7 @@ class Scores:
         return "\n\n".join(
             [
                 f"{self.images} images, {self.values} labelled values",
+                *([f"the run learned from {self.learned} of them"] if self.learned else []),
                 *([] if self.landmarks is None else [self.landmarks.table()]),
                 table(header, rows),
                 table(("keypoint", "model", "mean face"), points),

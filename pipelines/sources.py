@@ -137,7 +137,11 @@ def named_photos(text: str) -> tuple[str, str, dict[str, Any]] | None:
     """
     if named := photo_source(text):
         return named
-    place = Path(text).expanduser()
+    place, asked = Path(text).expanduser(), text.rpartition("?")
+    if asked[1] and not place.exists() and Path(asked[0]).expanduser().exists():
+        raise KfkdError(
+            f"options of crops want NAME:PATH?…, NAME one of {', '.join(KINDS)}. Received: {text}"
+        )
     kaggles = {SINGLE_ZIP, *TABLES.values()} | {t[: -len("csv")] + "zip" for t in TABLES.values()}
     files = [place, *(place / name for name in kaggles)]
     if any(file.name in kaggles and os.path.lexists(file) for file in files):

@@ -84,7 +84,18 @@ def test_good_download(server, tmp_path, capsys):
 
 def test_download_without_a_checksum_says_so(server, tmp_path, capsys):
     download(f"{server.url}/a.bin", tmp_path / "a.bin")
-    assert "no checksum known, not checked" in capsys.readouterr().err
+    assert "none was known to check it by" in capsys.readouterr().err
+
+
+def test_a_data_set_is_checked_by_the_digest_that_its_user_knows(server, tmp_path, monkeypatch):
+    row = {"name": "imm", "url": f"{server.url}/a.bin", "sha256": "", "terms": "", "home": ""}
+    monkeypatch.setattr("kfkd.datasets.list_data", lambda: [row])
+    with pytest.raises(KfkdError, match=f"SHA-256 {DIGEST}, wanted {'0' * 64}"):
+        kfkd.download_data("imm", tmp_path, quiet=True, sha256="0" * 64)
+    assert left(tmp_path) == []
+    row["url"] = ""
+    with pytest.raises(KfkdError, match="sha256 is for archives that kfkd downloads itself"):
+        kfkd.download_data("imm", tmp_path, quiet=True, sha256=DIGEST)
 
 
 def test_wrong_checksum_leaves_nothing(server, tmp_path):

@@ -91,6 +91,19 @@ def test_a_window_moves_no_point(decoder):
     assert maps[0, 11, 7, 0] == 0 and maps[0, 11, 8, 0] > 0
 
 
+@settings(max_examples=100, deadline=None)
+@given(GRIDS, st.floats(0.5, 6), SHARES, SHARES)
+@example((1, 10.0), 2.0, 0.0, 0.0)
+@example((1, 10.0), 0.5, 1.0, 0.5)
+@example((2, 3.0), 4.3, 0.0, 1.0)
+def test_nor_do_narrow_ones_with_decoders_between_cells(grid, sigmas, across, down):
+    window = max(sigmas * grid[1], 5 * grid[0])
+    for decoder in ("dark", "soft_argmax"):
+        codec = codec_of(grid, decoder, window)
+        point = point_at(codec, np.float32([across, down]))
+        np.testing.assert_allclose(through(codec, point)[0], point, atol=0.05)
+
+
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_points_without_label_or_off_the_image_have_maps_of_nan(decoder):
     codec = Heatmap(stride=2, sigma=3.0, decoder=decoder)
@@ -157,6 +170,7 @@ def test_heatmaps_are_as_many_as_keypoints_and_cover_the_image():
         {"sigma": NAN},
         {"window": 0},
         {"window": -2.0},
+        {"window": 4.9},
         {"stride": 8, "sigma": 3.0},
     ],
 )

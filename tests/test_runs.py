@@ -8,7 +8,8 @@ import pytest
 
 import kfkd
 from kfkd.data import as_faces
-from kfkd.errors import DataError, RunError
+from kfkd.errors import DataError, KfkdError, RunError
+from kfkd.evaluation import validation_faces
 from kfkd.metrics import rmse
 from kfkd.pipelines.splits import grouped_split
 from kfkd.pipelines.synthetic import synthetic_faces
@@ -195,6 +196,22 @@ def test_other_faces_are_scored_whole(trained):
     others = synthetic_faces(30, seed=9)
     scores = kfkd.evaluate(trained, others, part="all")
     assert scores.images == 30 and scores.values == others.labelled.sum()
+    assert scores.learned == 0 and "learned" not in scores.table()
+
+
+def test_scores_on_learned_images_say_so(trained, faces):
+    scores = kfkd.evaluate(trained, faces, part="all")
+    held_out = len(validation_faces(trained, faces))
+    assert scores.learned == len(faces) - held_out and held_out > 0
+    assert f"the run learned from {scores.learned} of them" in scores.table()
+    assert kfkd.evaluate(trained, faces).learned == 0
+
+
+def test_a_decoder_of_maps_is_not_for_coordinates(trained, faces):
+    with pytest.raises(
+        KfkdError, match=r"a decoder reads heatmaps\. .* whose codec is coordinates"
+    ):
+        kfkd.evaluate(trained, faces, decoder="dark")
 
 
 def test_faces_without_labels_cannot_be_scored(trained, faces):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kfkd import load_faces
+from kfkd.data import as_faces
 from kfkd.errors import DataError, KfkdError, UnknownName
 from kfkd.pipelines import sources
 from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
@@ -148,6 +149,11 @@ def test_broken_zip_in_a_usual_place_is_an_error(nowhere):
 def test_absent_path_says_what_is_wanted(tmp_path, path):
     with pytest.raises(DataError, match=r"No such file or directory; wanted training\.csv"):
         load_faces(path=tmp_path / path)
+
+
+def test_options_without_a_name_say_what_is_wanted(tmp_path):
+    with pytest.raises(KfkdError, match=r"options of crops want NAME:PATH\?…, NAME one of imm"):
+        as_faces(f"{tmp_path}?lazy=true")
 
 
 def test_empty_folder_says_what_is_wanted(tmp_path):

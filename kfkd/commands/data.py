@@ -27,6 +27,8 @@ def add_data(verbs: Any) -> None:
     verb.add_argument("name", nargs="?", metavar="NAME", help="one of them (default: list all)")
     about = "download NAME into this folder and unpack it"
     verb.add_argument("--out", metavar="DIR", help=about)
+    about = "the digest that the archive must have, where you know it"
+    verb.add_argument("--sha256", default="", metavar="HEX", help=about)
     about = "make built-in faces in Kaggle's layout"
     verb = add_verb(verbs, "synthetic", synthetic, about, with_quiet)
     verb.add_argument("folder", metavar="DIR")
@@ -58,7 +60,7 @@ def data(options: Namespace) -> None:
             raise KfkdError("--out wants the NAME of a data set")
         print_answer(list_data(), options.json, data_table())
     elif options.out:
-        folder = str(download_data(options.name, options.out, options.quiet))
+        folder = str(download_data(options.name, options.out, options.quiet, options.sha256))
         print_answer({"name": options.name, "folder": folder}, options.json, folder)
     else:
         row = data_set(options.name)

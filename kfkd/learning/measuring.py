@@ -30,5 +30,6 @@ def measured(run: Run, faces: FaceSet, on: str) -> tuple[dict[str, Any], np.ndar
     # Doubts of learned images are too small, as their errors are.
     worth = fit_to_run(run, faces, predicted, doubt) if on == "validation" else None
     told = {} if worth is None else {"doubt": worth.config()}
+    scores.pop("learned")  # `on` says it
     # Through JSON, so that a fresh run and one that is opened again hold the same.
     return json.loads(json.dumps({**scores, **told, "on": on})), predicted
