@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -61,7 +62,8 @@ def download_data(name: str, out: str | Path, quiet: bool = False, sha256: str =
 
     Raises:
         UnknownName: when there is no such data set.
-        KfkdError: when it may not be downloaded, which says how to get it, or cannot be.
+        KfkdError: when it may not be downloaded, which says how to get it, or cannot be, or is
+            another file than the digest tells of.
 
     Example:
         >>> import kfkd
@@ -71,12 +73,16 @@ def download_data(name: str, out: str | Path, quiet: bool = False, sha256: str =
     row, out = data_set(name), Path(out).expanduser()
     if sha256 and not row["url"]:
         raise KfkdError(f"sha256 is for archives that kfkd downloads itself. Received: {name}")
+    if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise KfkdError(f"sha256 wants 64 hexadecimal digits. Received: {sha256!r:.100}")
     if name == "kaggle":
         return download_kaggle(out / name, quiet)
     if not row["url"]:
         raise KfkdError(f"{name} is not downloaded by kfkd: {_way(row)}")
     folder = out / name
     if folder.exists():
+        if sha256:
+            raise KfkdError(f"{folder} is there already: remove it, or nothing can be checked")
         say(f"{folder} is there already", quiet)
         return folder
     say(f"{name}: {row['terms']}; from {row['home']}", quiet)

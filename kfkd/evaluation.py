@@ -12,6 +12,7 @@ from kfkd.data import as_faces
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
 from kfkd.learning.parts import recorded_parts
+from kfkd.pipelines.batches import rows_for
 from kfkd.pipelines.source_text import photo_source
 from kfkd.pipelines.splits import held_out_rows
 from kfkd.rereading import reread
@@ -66,7 +67,7 @@ def evaluate(
         raise DataError(f'part wants "validation" or "all". Received: {part!r}')
     predicted = run.predict(faces.images, source=faces.source, thorough=thorough)
     scores = score_faces(faces, predicted, run.record["mean_face"])
-    return replace(scores, learned=len(learned_rows(run, faces))) if part == "all" else scores
+    return replace(scores, learned=len(learned_rows(run, faces)) if part == "all" else 0)
 
 
 def faces_for(run: Run, data: Any, quiet: bool = False) -> FaceSet:
@@ -150,10 +151,12 @@ def check_own(run: Run, faces: FaceSet, advice: str = "") -> None:
 
 
 def learned_rows(run: Run, faces: FaceSet) -> np.ndarray:
-    """Ascending indices of the rows that a run learned from; none of other data than its own."""
+    """Rows that a run learned from, ascending indices; none of other data than its own."""
     if faces.fingerprint != run.record["data"]["fingerprint"]:
         return np.array([], int)
-    return recorded_parts(faces, run.record).train
+    train, settings = recorded_parts(faces, run.record).train, run.record["settings"]
+    used = [rows_for(faces[train], s, settings["drop_incomplete"]) for s in settings["subsets"]]
+    return train[np.unique(np.concatenate(used))]
 
 
 def validation_rows(run: Run, faces: FaceSet) -> np.ndarray:

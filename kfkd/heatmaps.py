@@ -14,7 +14,7 @@ from kfkd.gaussians import DECODERS, gaussian_maps
 from kfkd.lazy import keras
 
 _LEAST_WINDOW = 5
-"""Cells along an axis: decoders between cells need so many at the map's border."""
+"""Cells along an axis: decoders between cells need so many at the map's border, and one σ."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Heatmap:
         decoder: "dark" and "soft_argmax" give points between cells (see `kfkd.gaussians`);
             "top_k" nearly so, and far off at the image's border; "argmax" is off by up to half a
             cell along each axis.
-        window: side in pixels of the square that holds all of the Gaussian, five cells at least;
-            None = the whole map.
+        window: side in pixels of the square that holds all of the Gaussian, five cells and σ at
+            least; None = the whole map. Below 3.5σ "top_k" is off by more.
         height: of the Gaussian's peak. A Gaussian whose cells add up to 1, as cv2's kernels do, is
             1 / (2πσ²) high: that far down nothing is learned, see docs/results/heatmaps.md.
 
@@ -52,11 +52,16 @@ class Heatmap:
             isinstance(v, int | float) and 0 < v < inf
             for v in (self.sigma, self.window or 1, self.stride, self.height)
         )
-        narrow = self.window is not None and numbers and self.window < _LEAST_WINDOW * self.stride
+        narrow = (
+            self.window is not None
+            and numbers
+            and self.window < max(_LEAST_WINDOW * self.stride, self.sigma)
+        )
         if not whole or not numbers or narrow or self.window == 0 or self.sigma < self.stride / 2:
             raise KfkdError(
                 "a heatmap wants a whole stride from 1, sigma from half of it, a window from "
-                f"{_LEAST_WINDOW} times the stride or None, a height above 0. Received: {self!r}"
+                f"{_LEAST_WINDOW} times the stride and from sigma, or None, a height above 0. "
+                f"Received: {self!r}"
             )
         if self.decoder not in DECODERS:
             raise UnknownName("decoder of heatmaps", str(self.decoder), list(DECODERS))

@@ -28,7 +28,7 @@ class Scores:
         values: how many labelled values.
         worst: (id, RMSE in pixels, share of the whole squared error) of the worst images.
         landmarks: the 68-point field's scores and the course's; None for Kaggle's points.
-        learned: how many of the images the run is known to have learned from.
+        learned: how many of the images the run is known to have learned from; None = not asked.
     """
 
     model: Mapping[str, float | None]
@@ -39,7 +39,7 @@ class Scores:
     values: int
     worst: tuple[tuple[int, float, float], ...]
     landmarks: LandmarkScores | None = None
-    learned: int = 0
+    learned: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as plain data."""

@@ -102,7 +102,7 @@ def _convolved(x: Any, filters: int, depth: int, activation: str) -> Any:
     codec=Heatmap(stride=1, sigma=10.0, window=60.0),
     source="CS194 report 3, the brain-MRI U-Net with 68 maps",
     mistakes=(
-        "Its author could not make it work. What was wrong: Gaussians that add up to 1, as cv2's "
+        "Its author could not make it work. What is likely: Gaussians that add up to 1, as cv2's "
         "kernels do, are 0.0016 high, and a squared error on maps that are nearly all zeros "
         "learns zeros. The recipe is the report's, with Gaussians of height 1; what works is "
         "loss=adaptive_wing, schedule=cosine, augment=light, learning_rate=0.002 and crops of "

@@ -165,9 +165,7 @@ def _row(fields: list[str], layout: _Layout, file: Path, row: int) -> Row:
     )
     box = WHOLE
     if layout.box:
-        texts = [fields[i] for i in layout.box]
-        if any(texts):
-            x, y, w, h = numbers(texts, file=file, row=row, columns=_BOX)
-            box = (x, y, w, h)
+        x, y, w, h = numbers([fields[i] for i in layout.box], file=file, row=row, columns=_BOX)
+        box = (x, y, w, h)
     person = fields[layout.person] if layout.person is not None else ""
     return Row(file.parent / fields[layout.file], points.reshape(-1, 2), box, person)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,8 @@ def named_photos(text: str) -> tuple[str, str, dict[str, Any]] | None:
     if named := photo_source(text):
         return named
     place, asked = Path(text).expanduser(), text.rpartition("?")
-    if asked[1] and not place.exists() and Path(asked[0]).expanduser().exists():
+    exists = partial(os.access, mode=os.F_OK)  # no error for names that are too long
+    if asked[0] and not exists(place) and exists(Path(asked[0]).expanduser()):
         raise KfkdError(
             f"options of crops want NAME:PATH?…, NAME one of {', '.join(KINDS)}. Received: {text}"
         )

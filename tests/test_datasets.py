@@ -93,6 +93,12 @@ def test_a_data_set_is_checked_by_the_digest_that_its_user_knows(server, tmp_pat
     with pytest.raises(KfkdError, match=f"SHA-256 {DIGEST}, wanted {'0' * 64}"):
         kfkd.download_data("imm", tmp_path, quiet=True, sha256="0" * 64)
     assert left(tmp_path) == []
+    for digest in ("zz", f"sha256:{DIGEST}", DIGEST[1:]):
+        with pytest.raises(KfkdError, match="sha256 wants 64 hexadecimal digits"):
+            kfkd.download_data("imm", tmp_path, quiet=True, sha256=digest)
+    (tmp_path / "imm").mkdir()
+    with pytest.raises(KfkdError, match="imm is there already: remove it"):
+        kfkd.download_data("imm", tmp_path, quiet=True, sha256=DIGEST)
     row["url"] = ""
     with pytest.raises(KfkdError, match="sha256 is for archives that kfkd downloads itself"):
         kfkd.download_data("imm", tmp_path, quiet=True, sha256=DIGEST)

@@ -255,14 +255,12 @@ def test_own_folder_with_boxes_and_another_order_of_columns(layouts, tmp_path):
     assert photos.notes == ("age: no keypoint, left out",)
 
 
-def test_own_folder_with_boxes_of_some_faces_only(layouts, tmp_path):
-    header, rows = "file,a_x,a_y,box_x,box_y,box_w,box_h", ["0.jpg,1,2,,,,", "1.jpg,1,2,5,6,30,20"]
-    photos = load("folder", layouts.write_folder(tmp_path, 2, header, rows))
-    assert np.isnan(photos.boxes[0]).all() and photos.boxes[1].tolist() == [5, 6, 30, 20]
-    assert repr(photos).startswith("<PhotoSet of 2 faces, 1 keypoints of own, from ")
-    rows[0] = "0.jpg,1,2,5,6,,20"
-    with pytest.raises(DataError, match="row 1, column box_w"):
+def test_own_folder_with_a_box_of_some_faces_only_is_refused(layouts, tmp_path):
+    header, rows = "file,a_x,a_y,box_x,box_y,box_w,box_h", ["0.jpg,1,2,5,6,30,20", "1.jpg,1,2,,,,"]
+    with pytest.raises(DataError, match="row 2, column box_x"):
         load("folder", layouts.write_folder(tmp_path, 2, header, rows))
+    photos = load("folder", layouts.write_folder(tmp_path, 1, header, rows[:1]))
+    assert repr(photos).startswith("<PhotoSet of 1 faces, 1 keypoints of own, from ")
 
 
 def test_own_folder_with_the_points_of_a_known_skeleton_has_its_order(layouts, tmp_path):

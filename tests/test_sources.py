@@ -154,6 +154,9 @@ def test_absent_path_says_what_is_wanted(tmp_path, path):
 def test_options_without_a_name_say_what_is_wanted(tmp_path):
     with pytest.raises(KfkdError, match=r"options of crops want NAME:PATH\?…, NAME one of imm"):
         as_faces(f"{tmp_path}?lazy=true")
+    for text in ("?lazy=true", "a" * 300 + "?x"):
+        with pytest.raises(DataError):
+            as_faces(text)
 
 
 def test_empty_folder_says_what_is_wanted(tmp_path):

@@ -55,6 +55,8 @@ def data(options: Namespace) -> None:
     """Lists data sets, or downloads one."""
     from kfkd.datasets import data_set, data_table, data_text, download_data, list_data
 
+    if options.sha256 and not (options.name and options.out):
+        raise KfkdError("--sha256 wants the NAME of a data set and --out")
     if options.name is None:
         if options.out:
             raise KfkdError("--out wants the NAME of a data set")

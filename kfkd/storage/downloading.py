@@ -50,8 +50,9 @@ def download(url: str, path: str | Path, sha256: str = "", quiet: bool = False) 
         say(f"{path}: {size:.1f} MB in {duration(seconds)}", quiet)
     elif sha256 and file_digest(path) != sha256:
         raise KfkdError(f"{path} is there and is another file than wanted; remove it first")
-    told = "is right" if sha256 else f"is {file_digest(path)}; none was known to check it by"
-    say(f"{path}: SHA-256 {told}", quiet)
+    if not quiet:
+        told = "is right" if sha256 else f"is {file_digest(path)}; none was known to check it by"
+        say(f"{path}: SHA-256 {told}")
     return path
 
 
