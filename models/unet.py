@@ -105,8 +105,8 @@ def _convolved(x: Any, filters: int, depth: int, activation: str) -> Any:
         "Its author could not make it work. What is likely: Gaussians that add up to 1, as cv2's "
         "kernels do, are 0.0016 high, and a squared error on maps that are nearly all zeros "
         "learns zeros. The recipe is the report's, with Gaussians of height 1; what works is "
-        "loss=adaptive_wing, schedule=cosine, augment=light, learning_rate=0.002 and crops of "
-        "112×112 with codec.sigma=5: docs/results/heatmaps.md.",
+        "loss=adaptive_wing with schedule=cosine, augment=light and learning_rate=0.002, soonest "
+        "on crops of 112×112 with codec.sigma=5: docs/results/heatmaps.md.",
         "It does not say how high its Gaussians are, nor rate, batch size and epochs: a height of "
         "1, 0.001, 8 and 20 are ours, as is reading the maps between pixels.",
     ),
