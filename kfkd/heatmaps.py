@@ -57,7 +57,7 @@ class Heatmap:
             and numbers
             and self.window < max(_LEAST_WINDOW * self.stride, self.sigma)
         )
-        if not whole or not numbers or narrow or self.window == 0 or self.sigma < self.stride / 2:
+        if not whole or not numbers or narrow or self.sigma < self.stride / 2:
             raise KfkdError(
                 "a heatmap wants a whole stride from 1, sigma from half of it, a window from "
                 f"{_LEAST_WINDOW} times the stride and from sigma, or None, a height above 0. "
