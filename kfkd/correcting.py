@@ -1,4 +1,4 @@
-"""Giving a run that was trained without them its linear corrections."""
+"""Giving a run that was trained without them its corrections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kfkd.corrections import FACT, fit_corrections, held, keep_corrections
+from kfkd.correction import CORRECTIONS
+from kfkd.corrections import fit_corrections, held, keep_corrections
 from kfkd.drawing.run_pictures import draw_run
 from kfkd.errors import RunError
 from kfkd.evaluation import check_own, faces_for
@@ -20,8 +21,8 @@ from kfkd.storage.locks import locked
 
 
 def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> Run:
-    """Fits a run's linear corrections to the labels that it learned from, as new trainings with
-    `linear_correction` do at their end, and scores it anew.
+    """Fits a run's corrections to the labels that it learned from, as new trainings with
+    `linear_correction` and `smooth_correction` do at their end, and scores it anew.
 
     All that the run answers from then on has them in it, exports and packed copies too. Its
     settings say so, so that the command that repeats it gives the same.
@@ -52,13 +53,13 @@ def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> 
     with locked(run.folder):
         run = replace(load_run(run.folder), _models=run._models)
         learned, held_out = _rows(run, faces)
-        found = fit_corrections(run, learned, quiet)
+        found = fit_corrections(run, learned, quiet=quiet)
         if not found:
             raise RunError(f"{run.folder}: fewer than 200 training images with labels correct none")
         before, own = run.metrics["model"], held(run, found)
         faces, on = (held_out, "validation") if len(held_out) else (learned, "training")
         own.record["metrics"], predicted = measured(own, faces, on)
-        own.record["settings"]["recipe"][FACT] = True
+        own.record["settings"]["recipe"] |= dict.fromkeys(CORRECTIONS, True)
         keep_corrections(own, found)
         save_record(run.folder, own.record)
         draw_run(own, faces, predicted)

@@ -1,7 +1,8 @@
-"""Linear corrections of runs: fitted to their training labels, kept in their folders, applied."""
+"""Corrections of runs: fitted to their training labels, kept in their folders, applied."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kfkd.by_source import FOUR_POINT, join_sources
+from kfkd.correction import CORRECTIONS, Correction, array_names, checked, fitted
 from kfkd.errors import KfkdError, RunError
 from kfkd.faces import FaceSet
-from kfkd.linear_correction import LEAST_ROWS, checked_correction, corrected, fit_correction
+from kfkd.linear_correction import LEAST_ROWS
 from kfkd.progress import say
 from kfkd.storage.files import replacing
 from kfkd.storage.stored_arrays import read_arrays
@@ -20,7 +22,8 @@ from kfkd.storage.stored_arrays import read_arrays
 if TYPE_CHECKING:
     from kfkd.runs import Run
 
-FACT = "linear_correction"
+Found = dict[str, dict[str, Correction]]
+"""Corrections by subset and label source."""
 _MOST_ROWS = 6000
 
 
@@ -30,13 +33,14 @@ def correction_path(folder: Path, subset: str) -> Path:
 
 
 def fit_corrections(
-    run: Run, faces: FaceSet, quiet: bool = False
-) -> dict[str, dict[str, np.ndarray]]:
+    run: Run, faces: FaceSet, kinds: Collection[str] = CORRECTIONS, quiet: bool = False
+) -> Found:
     """Fits the corrections of all of a run's models.
 
     Args:
         run: whose models are trained.
         faces: that it learned from, at most 6,000 of which are looked at.
+        kinds: which of `kfkd.correction.CORRECTIONS`.
         quiet: no progress.
 
     Returns:
@@ -45,18 +49,23 @@ def fit_corrections(
     rows = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _MOST_ROWS)).astype(int))
     if len(rows) < LEAST_ROWS:
         return {}
-    seen, found = faces[rows], dict[str, dict[str, np.ndarray]]()
+    seen, found = faces[rows], Found()
     plain = held(run, {})
     for subset in run.subsets:
         say(f"{subset}: comparing answers with the labels of {len(seen)} training images", quiet)
         chosen = list(run.skeleton.subset(subset))
-        points = plain.predict(seen.images, subset=subset, source=seen.source)[:, chosen]
-        fits = _fitted(points, seen.keypoints[:, chosen], _keys(run, subset, seen.source))
+        told = plain.predict_with_doubt(seen.images, subset=subset, source=seen.source)
+        points = np.concatenate([told[0], told[1][..., None]], axis=-1)[:, chosen]
+        keys, fits = _keys(run, subset, seen.source), dict[str, Correction]()
+        for key in np.unique(keys):
+            part, labels = keys == key, seen.keypoints[keys == key][:, chosen]
+            if fit := fitted(points[part], labels, seen.group[part], tuple(kinds)):
+                fits[str(key)] = fit
         found |= {subset: fits} if fits else {}
     return found
 
 
-def held(run: Run, found: dict[str, dict[str, np.ndarray]]) -> Run:
+def held(run: Run, found: Found) -> Run:
     """The same run with these corrections in the place of its own, in memory alone.
 
     Args:
@@ -68,7 +77,7 @@ def held(run: Run, found: dict[str, dict[str, np.ndarray]]) -> Run:
     return made
 
 
-def keep_corrections(run: Run, found: dict[str, dict[str, np.ndarray]]) -> None:
+def keep_corrections(run: Run, found: Found) -> None:
     """Gives a run these corrections in the place of its own; run.json is left to the caller.
 
     Args:
@@ -80,42 +89,42 @@ def keep_corrections(run: Run, found: dict[str, dict[str, np.ndarray]]) -> None:
     _hold(run, found)
 
 
-def _hold(run: Run, found: dict[str, dict[str, np.ndarray]]) -> None:
+def _hold(run: Run, found: Found) -> None:
     for subset, facts in run.record["subsets"].items():
-        facts.pop(FACT, None)
-        if subset in found:
-            facts[FACT] = [*found[subset]]
+        for kind in CORRECTIONS:
+            facts.pop(kind, None)
+            if keys := [key for key, fit in found.get(subset, {}).items() if kind in fit.kinds]:
+                facts[kind] = keys
     run.hold_corrections({subset: found.get(subset, {}) for subset in run.subsets})
 
 
-def _fitted(points: np.ndarray, labels: np.ndarray, keys: np.ndarray) -> dict[str, np.ndarray]:
-    fits = {
-        str(key): fit_correction(points[keys == key].astype(np.float64), labels[keys == key])
-        for key in np.unique(keys)
-    }
-    return {key: fit for key, fit in fits.items() if fit is not None}
-
-
-def write_corrections(path: Path, found: dict[str, np.ndarray]) -> None:
+def write_corrections(path: Path, found: dict[str, Correction]) -> None:
     """Writes corrections by label source, whole or not at all."""
+    arrays = {name: one for key, fit in found.items() for name, one in fit.arrays(key).items()}
     with replacing(path) as beside, beside.open("wb") as file:
-        arrays = {key: one.astype(np.float32) for key, one in found.items()}
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_corrections(run: Run, subset: str) -> dict[str, np.ndarray]:
+def read_corrections(run: Run, subset: str) -> dict[str, Correction]:
     """The corrections of a subset's model by label source; none where none were fitted.
 
     Raises:
         RunError: when run.json tells of some that are absent or broken.
     """
-    if not (keys := run.record["subsets"][subset].get(FACT)):
+    facts = run.record["subsets"][subset]
+    kinds = {
+        key: tuple(kind for kind in CORRECTIONS if key in facts.get(kind, ()))
+        for key in sorted({key for kind in CORRECTIONS for key in facts.get(kind, ())})
+    }
+    if not kinds:
         return {}
     path, points = correction_path(run.folder, subset), len(run.skeleton.subset(subset))
     if not path.is_file():
         raise RunError(f"{path} is absent, run.json tells of it")
+    names = [name for key, own in kinds.items() for name in array_names(key, own)]
     try:
-        return {k: checked_correction(v, points) for k, v in read_arrays(path, keys).items()}
+        arrays = read_arrays(path, names)
+        return {key: checked(arrays, key, own, points) for key, own in kinds.items()}
     except KfkdError as error:
         told = "" if str(path) in str(error) else f"{path}: "
         raise RunError(f"{told}{error}") from error
@@ -129,7 +138,7 @@ def with_correction(
     Args:
         run: the model's.
         subset: of the run's subsets.
-        points: (n, k, 2) in pixels, or more columns a point, which stay as they are.
+        points: (n, k, 3): x, y and their doubt in pixels; doubts stay as they are.
         source: of each image, or of all.
 
     Returns:
@@ -141,7 +150,7 @@ def with_correction(
     found, keys = points.copy(), _keys(run, subset, each)
     for key, correction in known.items():
         rows = keys == key
-        found[rows, :, :2] = corrected(points[rows, :, :2], correction)
+        found[rows] = correction.corrected(points[rows])
     return found
 
 
@@ -151,7 +160,7 @@ def with_all_corrections(run: Run, subset: str, points: np.ndarray) -> np.ndarra
     Args:
         run: the model's.
         subset: of the run's subsets.
-        points: (n, p, 2) in pixels, `run.points(subset)`, or more columns a point.
+        points: (n, p, 3), `run.points(subset)`: x, y and their doubt in pixels.
     """
     if not run.by_source(subset):
         return with_correction(run, subset, points, "full")

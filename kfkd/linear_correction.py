@@ -16,9 +16,9 @@ from kfkd.errors import KfkdError
 
 _PENALTY = 30.0
 LEAST_ROWS = 200
-_FAR = 4.0
+FAR = 4.0
 """Robust standard deviations from which on a label counts as if it were no further off."""
-_LEAST_SPREAD = 1e-3
+LEAST_SPREAD = 1e-3
 _LARGEST = 1e3
 MOST = 0.1
 """Of a face's size, the points' root mean square distance from their mean along an axis: no point
@@ -38,14 +38,14 @@ def fit_correction(points: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
     """
     if points.shape[1] < 2:
         return None
-    shapes, sizes = _shapes(points)
+    shapes, sizes = shapes_and_sizes(points)
     off = _flat(labels - points) / sizes
     known = np.isfinite(off)
     learned = np.flatnonzero(known.sum(axis=0) >= LEAST_ROWS)
     if not len(learned):
         return None
-    far = _FAR * 1.4826 * float(np.median(np.abs(off[known])))
-    mean, deviation = shapes.mean(axis=0), np.maximum(shapes.std(axis=0), _LEAST_SPREAD)
+    far = FAR * 1.4826 * float(np.median(np.abs(off[known])))
+    mean, deviation = shapes.mean(axis=0), np.maximum(shapes.std(axis=0), LEAST_SPREAD)
     standard = (shapes - mean) / deviation
     found = np.zeros((off.shape[1], off.shape[1] + 1))
     for number in learned:
@@ -70,7 +70,7 @@ def corrected(points: np.ndarray, correction: np.ndarray) -> np.ndarray:
     Returns:
         float32 (n, p, 2) in pixels.
     """
-    shapes, sizes = _shapes(points)
+    shapes, sizes = shapes_and_sizes(points)
     added = sizes * (shapes @ correction[:, :-1].T + correction[:, -1]).clip(-MOST, MOST)
     return (points + added.reshape(points.shape)).astype(np.float32)
 
@@ -95,8 +95,8 @@ def checked_correction(correction: np.ndarray, points: int) -> np.ndarray:
     return correction.astype(np.float64)
 
 
-def _shapes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n, p, 2) about their mean, (n, 2p), in the size (n, 1): of mean square 1."""
+def shapes_and_sizes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, p, 2) about their mean, (n, 2p) of mean square 1, and their sizes (n, 1)."""
     about = points - points.mean(axis=1, keepdims=True, dtype=np.float64)
     sizes = np.sqrt(np.square(about).mean(axis=(1, 2)))[:, None]
     return _flat(about) / np.maximum(sizes, 1e-6), np.maximum(sizes, 1e-6)

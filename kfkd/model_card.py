@@ -60,7 +60,16 @@ def _data(record: Mapping[str, Any]) -> str:
     if sources := data.get("sources"):
         told += f" ({', '.join(f'{count} {source}' for source, count in sources.items())})"
     told += _held_out(split, record.get("measured_by"))
-    if terms := _terms(data["origin"]):
+    before = {one["data"] for one in record.get("lineage", ()) if "data" in one}
+    if others := sorted(before - {data["origin"]}):
+        told += f" The runs that it began with learned {', '.join(f'`{o}`' for o in others)}, too."
+    known = {name: terms for name in (data["origin"], *others) if (terms := _terms(name))}
+    if len(known) > 1:
+        every = "; ".join(f"{name}: {terms}" for name, terms in known.items())
+        told += (
+            f" Terms of the data: {every}. The weights are for the uses that all of these allow."
+        )
+    elif terms := "".join(known.values()):
         told += f" Terms of the data: {terms}. The weights are for the uses that these allow."
     return told
 

@@ -106,8 +106,8 @@ def lineage(run: Run) -> list[dict[str, Any]]:
         run: whose `start` and `teachers` are still where they were, or a packed one.
 
     Returns:
-        For each of them the command, epochs and minutes, the oldest first; the commands have the
-        names that the next ones call their runs by.
+        For each of them the command, the data set's name, epochs and minutes, the oldest first; the
+        commands have the names that the next ones call their runs by.
 
     Raises:
         RunError: when one of them is not there, is unfinished, or cannot be repeated by a command.
@@ -119,7 +119,8 @@ def lineage(run: Run) -> list[dict[str, Any]]:
         other = finished_run(path)
         command = f"{training_command(other)} --out {other.folder.name}"
         stages |= {one["command"]: one for one in lineage(other)}
-        stages[command] = {"command": command, **_cost(other)}
+        data = other.record["data"]["origin"]
+        stages[command] = {"command": command, "data": data, **_cost(other)}
     return list(stages.values())
 
 

@@ -79,6 +79,8 @@ class Recipe:
         linear_correction: whether answers are corrected, after training, by what the training
             labels differ by, as a linear function of the face's shape, see
             `kfkd.linear_correction`.
+        smooth_correction: whether, after that, by what is left of it as a smooth function of the
+            face's shape, place and size and of the doubts, see `kfkd.smooth_correction`.
     """
 
     loss: str = "mse"
@@ -101,6 +103,7 @@ class Recipe:
     second_look: bool = False
     centre_labels: bool = False
     linear_correction: bool = False
+    smooth_correction: bool = False
 
 
 @dataclass(frozen=True)

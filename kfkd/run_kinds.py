@@ -49,6 +49,7 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
         "cycles": (int, NONE),
         **dict.fromkeys(("restore_best", "copies", "centre_labels", "second_look"), bool),
         "linear_correction": bool,
+        "smooth_correction": bool,
         "plateau": (dict, NONE),
         "phases": list,
         "views": dict,
@@ -76,7 +77,12 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
     },
 }
 PHASE: Mapping[str, Any] = {"epochs": int, "unfreeze": (int, NONE), "learning_rate": MAYBE}
-STAGE: Mapping[str, Any] = {"command": str, "epochs": Numbers((int,)), "minutes": NUMBER}
+STAGE: Mapping[str, Any] = {
+    **dict.fromkeys(("command", "data"), str),
+    "epochs": Numbers((int,)),
+    "minutes": NUMBER,
+}
+STAGE_WANTED = ("command", "epochs", "minutes")
 PLATEAU: Mapping[str, Any] = {"factor": NUMBER, "patience": int, "min_learning_rate": NUMBER}
 SUBSET: Mapping[str, Any] = {
     **dict.fromkeys(("params", "epochs", "epochs_before", "train_rows", "validation_rows"), int),
@@ -86,4 +92,5 @@ SUBSET: Mapping[str, Any] = {
     "second_look": bool,
     "label_offset": Rows(NUMBER),
     "linear_correction": list,
+    "smooth_correction": list,
 }

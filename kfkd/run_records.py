@@ -7,7 +7,16 @@ from typing import Any
 
 from kfkd.codecs import codec_from
 from kfkd.errors import KfkdError, RunError
-from kfkd.run_kinds import KINDS, PHASE, PLATEAU, STAGE, SUBSET, WANTED, WANTED_FINISHED
+from kfkd.run_kinds import (
+    KINDS,
+    PHASE,
+    PLATEAU,
+    STAGE,
+    STAGE_WANTED,
+    SUBSET,
+    WANTED,
+    WANTED_FINISHED,
+)
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
 from kfkd.storage.kinds import ASKED, MAYBE, check_kinds, check_plain
 from kfkd.views import views_from
@@ -73,7 +82,7 @@ def _check_kinds(record: Any) -> None:
     if not all(isinstance(subset, str) for subset in settings["subsets"]):
         raise KfkdError("settings subsets are no names")
     for stage in record.get("lineage", ()):
-        check_kinds(stage, STAGE, STAGE, "a stage of lineage")
+        check_kinds(stage, STAGE, STAGE_WANTED, "a stage of lineage")
     for phase in settings["recipe"].get("phases", ()):
         check_kinds(phase, PHASE, ("epochs", "unfreeze"), "a phase")
     if plateau := settings["recipe"].get("plateau"):
@@ -136,8 +145,9 @@ def _check_subset(name: str, facts: Any) -> None:
     if not 0 <= facts.get("epochs_before", 0) <= 1e6:
         raise KfkdError(f"has a number of epochs before {name} that is none")
     known = ("all", "full", "four_point")
-    if any(key not in known for key in facts.get("linear_correction", ())):
-        raise KfkdError(f"has linear corrections of {name} for others than {', '.join(known)}")
+    for kind in ("linear", "smooth"):
+        if any(key not in known for key in facts.get(f"{kind}_correction", ())):
+            raise KfkdError(f"has {kind} corrections of {name} for others than {', '.join(known)}")
 
 
 def _facts(value: Any) -> Any:

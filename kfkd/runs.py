@@ -12,7 +12,8 @@ import numpy as np
 from kfkd.answering import answers
 from kfkd.by_source import KAGGLE_BY_SOURCE, join_sources
 from kfkd.codecs import Codec, codec_from
-from kfkd.corrections import read_corrections, with_correction
+from kfkd.correction import Correction
+from kfkd.corrections import Found, read_corrections, with_correction
 from kfkd.crops import CropRule, rule_from
 from kfkd.doubts.calibration import Calibration, calibration_from
 from kfkd.errors import KfkdError, RunError
@@ -44,9 +45,7 @@ class Run:
     folder: Path
     record: dict[str, Any]
     _models: dict[str, keras.Model] = field(default_factory=dict, repr=False)
-    _corrections: dict[str, dict[str, np.ndarray]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _corrections: Found = field(default_factory=dict, init=False, repr=False, compare=False)
     _answer_models: dict[str, AnswerModel] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -261,8 +260,8 @@ class Run:
         """Whether a subset's model looks again at faces out of their place."""
         return self.record["subsets"][subset].get("second_look") is True
 
-    def corrections(self, subset: str) -> dict[str, np.ndarray]:
-        """What is added to answers for each label source, see `kfkd.linear_correction`.
+    def corrections(self, subset: str) -> dict[str, Correction]:
+        """What answers are corrected by for each label source.
 
         Raises:
             RunError: when the file is absent or broken.
@@ -271,7 +270,7 @@ class Run:
             self._corrections[subset] = read_corrections(self, subset)
         return self._corrections[subset]
 
-    def hold_corrections(self, found: dict[str, dict[str, np.ndarray]]) -> None:
+    def hold_corrections(self, found: Found) -> None:
         """Takes corrections by subset and source in the place of those of its files."""
         self._corrections = found
 

@@ -37,6 +37,7 @@ _CODEC = Integral(stride=4, margin=1, map_share=0.2)
         second_look=True,
         centre_labels=True,
         linear_correction=True,
+        smooth_correction=True,
     ),
     codec=_CODEC,
     source="ours",

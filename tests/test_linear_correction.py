@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import kfkd
 from kfkd.cli import main
+from kfkd.correction import Correction
 from kfkd.corrections import (
     correction_path,
     read_corrections,
@@ -116,9 +117,8 @@ def test_corrections_of_others_are_refused(wrong):
 def test_each_source_has_its_own(tmp_path):
     constant = np.zeros((2, 30, 31), np.float32)
     constant[0, :, -1], constant[1, :, -1] = 0.05, -0.05
-    write_corrections(
-        tmp_path / "all-correction.npz", dict(zip(("full", "four_point"), constant, strict=True))
-    )
+    fits = {"full": Correction(constant[0]), "four_point": Correction(constant[1])}
+    write_corrections(tmp_path / "all-correction.npz", fits)
     facts = {"by_source": True, "linear_correction": ["full", "four_point"]}
     run = Run(tmp_path, {"skeleton": "KAGGLE_15", "subsets": {"all": facts}})
     points = synthetic_faces(3, seed=1).keypoints
@@ -142,7 +142,8 @@ def runs(keras_ready, faces, tmp_path_factory):
     place = tmp_path_factory.mktemp("corrections")
     given = {"epochs": 2, "quiet": True, "subsets": ["dense", "sparse"]}
     plain = kfkd.train("baseline", faces, out=place / "plain", **given)
-    return plain, kfkd.train("baseline", faces, linear_correction=True, out=place / "own", **given)
+    kinds = {"linear_correction": True, "smooth_correction": True}
+    return plain, kfkd.train("baseline", faces, out=place / "own", **kinds, **given)
 
 
 def test_a_training_ends_with_its_corrections(runs, faces):
@@ -204,7 +205,9 @@ def test_packed_copies_and_exports_have_them(runs, faces, tmp_path):
 def test_absent_and_broken_files_are_named(runs, faces, tmp_path):
     folder = shutil.copytree(runs[1].folder, tmp_path / "run")
     path = correction_path(folder, "dense")
-    write_corrections(path, {"all": np.zeros((4, 5))})
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **(arrays | {"all": np.zeros((4, 5))}))
     with pytest.raises(RunError, match=r"dense-correction\.npz: a linear correction of 4 points"):
         load_run(folder).predict(faces.images[:2])
     path.unlink()

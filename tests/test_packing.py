@@ -107,6 +107,23 @@ def test_the_card_tells_what_a_run_was_built_upon(run, faces, tmp_path):
         load_run(tmp_path / "broken")
 
 
+def test_the_card_tells_the_terms_of_what_a_run_began_with(run, packed, tmp_path):
+    record = json.loads((packed / "run.json").read_text())
+    record["data"]["origin"] = "kaggle"
+    stage = {"command": "kfkd train tiny", "data": "ibug", "epochs": {"all": 3}, "minutes": 1.0}
+    for name, before in (("begun", [stage]), ("alone", [])):
+        (tmp_path / name).mkdir()
+        for path in packed.glob("*.npz"):
+            (tmp_path / name / path.name).write_bytes(path.read_bytes())
+        (tmp_path / name / "run.json").write_text(json.dumps(record | {"lineage": before}))
+    card = (kfkd.pack(tmp_path / "begun", tmp_path / "1") / "MODEL_CARD.md").read_text()
+    assert "The runs that it began with learned `ibug`, too." in card
+    terms = "kaggle: Kaggle's competition rules; ibug: research only, not commercial"
+    assert f"Terms of the data: {terms}. The weights are for the uses that all of" in card
+    card = (kfkd.pack(tmp_path / "alone", tmp_path / "2") / "MODEL_CARD.md").read_text()
+    assert "Terms of the data: Kaggle's competition rules. The weights" in card
+
+
 def test_a_full_folder_is_left_alone(run, packed, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(RunError, match="holds something already"):

@@ -110,7 +110,7 @@ def predict(options: Namespace) -> None:
 
 
 def correct(options: Namespace) -> None:
-    """Fits linear corrections of runs."""
+    """Fits corrections of runs."""
     calm_tensorflow()
     from kfkd.correcting import correct as verb
 

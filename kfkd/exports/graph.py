@@ -11,7 +11,8 @@ import numpy as np
 
 from kfkd.by_source import join_sources
 from kfkd.codecs import Codec
-from kfkd.exports.correcting import corrected_points
+from kfkd.correction import Correction
+from kfkd.exports.correcting import corrected_points, with_doubts
 from kfkd.exports.views import mean_points, seen_images
 from kfkd.pipelines.layer_calls import inner_layers
 from kfkd.rereading import reread
@@ -32,7 +33,7 @@ class Part:
         mirror: for each of its points the one it becomes in a mirror image; None = none.
         offset: what is added to its points, float32 (p, 2).
         joined: which of its points are given, in order; None = all.
-        correction: of these, see `kfkd.linear_correction`; None = none.
+        correction: of these; None = none.
     """
 
     codec: Codec
@@ -40,7 +41,12 @@ class Part:
     mirror: tuple[int, ...] | None
     offset: np.ndarray
     joined: np.ndarray | None = None
-    correction: np.ndarray | None = None
+    correction: Correction | None = None
+
+    @property
+    def with_doubts(self) -> bool:
+        """Whether the correction has to know how much the points are doubted."""
+        return bool(self.correction and self.correction.smooth and self.correction.smooth.doubts)
 
 
 class ExportedModel(keras.Model):
@@ -72,10 +78,13 @@ class ExportedModel(keras.Model):
 
     def _points(self, model: keras.Model, part: Part, pixels: Any) -> Any:
         seen = seen_images(pixels, part.views, part.mirror is not None)
-        found = part.codec.decode(model(seen, training=False))
+        outputs = model(seen, training=False)
+        found = part.codec.decode(outputs)
+        if part.with_doubts:
+            found = with_doubts(found, outputs, part.codec)
         points = mean_points(found, part.views, part.mirror, tuple(pixels.shape[1:3]))
         if part.offset.any():
-            points = points + part.offset
+            points = points + np.pad(part.offset, ((0, 0), (0, points.shape[-1] - 2)))
         if part.joined is not None:
             points = keras.ops.take(points, part.joined, axis=1)
         return points if part.correction is None else corrected_points(points, part.correction)

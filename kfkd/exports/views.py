@@ -38,13 +38,14 @@ def mean_points(
     """Points of all views brought back into the images as they are, and averaged.
 
     Args:
-        points: (v · n, k, 2) in pixels of the views of `seen_images`.
+        points: (v · n, k, 2) in pixels of the views of `seen_images`, or (v · n, k, 3) with their
+            doubts.
         views: those views.
         mirror: for each point the one it becomes in a mirror image; None = no mirror images.
         size: (h, w) of the images.
 
     Returns:
-        Tensor (n, k, 2).
+        Tensor (n, k, 2), or (n, k, 3): doubts have the views' disagreement in them.
     """
     sides = (None, mirror) if views.flip and mirror is not None else (None,)
     kinds = [(scale, side) for scale in views.scales for side in sides]
@@ -52,17 +53,30 @@ def mean_points(
         return points
     found = keras.ops.reshape(points, (len(kinds), -1, *points.shape[1:]))
     back = [_back(found[i], *kind, size) for i, kind in enumerate(kinds)]
-    return sum(back[1:], back[0]) / len(back)
+    mean = sum(back[1:], back[0]) / len(back)
+    return mean if points.shape[-1] == 2 else _with_disagreement(back, mean)
+
+
+def _with_disagreement(back: Sequence[Any], mean: Any) -> Any:
+    """Means (n, k, 3) with the variance between views added to the mean one within them."""
+    square, places = keras.ops.square, mean[..., :2]
+    within = [square(one[..., 2:]) for one in back]
+    apart = [keras.ops.mean(square(one[..., :2] - places), -1, keepdims=True) for one in back]
+    every = [*within, *apart]
+    doubts = keras.ops.sqrt(sum(every[1:], every[0]) / len(back))
+    return keras.ops.concatenate([places, doubts], axis=-1)
 
 
 def _back(points: Any, scale: float, mirror: Sequence[int] | None, size: tuple[int, int]) -> Any:
     height, width = size
     if mirror is not None:
         turned = keras.ops.take(points, np.array(mirror, np.int32), axis=1)
-        points = turned * np.array([-1, 1], np.float32) + np.array([width - 1, 0], np.float32)
+        columns = points.shape[-1]
+        signs, shift = [-1, 1, 1][:columns], [width - 1, 0, 0][:columns]
+        points = turned * np.array(signs, np.float32) + np.array(shift, np.float32)
     if scale == 1:
         return points
-    centre = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
+    centre = np.array([(width - 1) / 2, (height - 1) / 2, 0], np.float32)[: points.shape[-1]]
     return centre + (points - centre) / np.float32(scale)
 
 

@@ -21,7 +21,7 @@ def answers_digest(run: Run) -> str | None:
         (
             run.second_look(subset) and (LOOKS, ELSEWHERE),
             run.label_offset(subset).tolist(),
-            {key: one.tolist() for key, one in run.corrections(subset).items()},
+            {key: one.as_lists() for key, one in run.corrections(subset).items()},
         )
         for subset in run.subsets
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.augment import Mix
+from kfkd.correction import CORRECTIONS
 from kfkd.errors import KfkdError, RunError
 from kfkd.folds.cross_validation import TABLE, is_cross_validation, load_cross_validation
 from kfkd.folds.flags import FLAGS
@@ -56,8 +57,9 @@ class Plan:
     def settings_of(self, model: str, seed: int, fold: int) -> dict[str, Any]:
         """The settings of one training: it starts from its like in another cross-validation."""
         settings, own = dict(self.settings), finished_fold(self.folder(model, seed, fold))
-        if own is not None and own.record["settings"]["recipe"].get("linear_correction"):
-            settings["linear_correction"] = True  # it may have been given that by `kfkd.correct`
+        if own is not None:  # it may have been given these by `kfkd.correct`
+            recipe = own.record["settings"]["recipe"]
+            settings |= {kind: True for kind in CORRECTIONS if recipe.get(kind)}
         start = settings.get("start")
         if not isinstance(start, str | Path):
             return settings

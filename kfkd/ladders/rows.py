@@ -13,7 +13,7 @@ from kfkd.faces import FaceSet
 from kfkd.ladders.changes import changes_of
 from kfkd.recording import lineage
 from kfkd.registry import entry
-from kfkd.run_kinds import STAGE
+from kfkd.run_kinds import STAGE, STAGE_WANTED
 from kfkd.runs import Run
 from kfkd.scoring import score_faces
 from kfkd.storage.kinds import check_kinds
@@ -52,7 +52,7 @@ def check_row(row: Any) -> None:
     if not isinstance(before := row.get("before", []), list | None):
         raise KfkdError(f"before is {type(before).__name__}")
     for stage in before or ():
-        check_kinds(stage, STAGE, STAGE, "a stage before")
+        check_kinds(stage, STAGE, STAGE_WANTED, "a stage before")
     if not isinstance(row["held_out"].get("images"), int):
         raise KfkdError("held_out lacks the number of images")
     fold = row["held_out"].get("fold")

@@ -77,6 +77,7 @@ def _check_recipe(recipe: Recipe) -> None:
         "centre_labels": (isinstance(recipe.centre_labels, bool), "True or False"),
         "second_look": (isinstance(recipe.second_look, bool), "True or False"),
         "linear_correction": (isinstance(recipe.linear_correction, bool), "True or False"),
+        "smooth_correction": (isinstance(recipe.smooth_correction, bool), "True or False"),
     }
     for key, (fits, what) in wanted.items():
         if not fits:

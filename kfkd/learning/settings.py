@@ -17,7 +17,8 @@ from kfkd.views import views_from
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 UNUSED: Mapping[str, Any] = {
     "cycles": None,
-    **dict.fromkeys(("centre_labels", "second_look", "linear_correction"), False),
+    **dict.fromkeys(("centre_labels", "second_look"), False),
+    **dict.fromkeys(("linear_correction", "smooth_correction"), False),
 }
 """Fields of a recipe that run.json leaves out where they have this value."""
 _OPTIONAL = ("fold", "suspects", "codec", "start", "teachers", "teacher_share")

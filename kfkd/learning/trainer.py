@@ -14,6 +14,7 @@ import numpy as np
 
 from kfkd.augment import Mix, copied
 from kfkd.by_source import split_sources
+from kfkd.correction import CORRECTIONS
 from kfkd.corrections import fit_corrections, keep_corrections
 from kfkd.drawing.run_pictures import PICTURES, draw_run
 from kfkd.errors import DataError
@@ -229,8 +230,8 @@ class Trainer:
         held_out, on = self.validation, "validation"
         if not any(len(rows_for(held_out, subset)) for subset in self.settings.subsets):
             held_out, on = self.train, "training"
-        if self.recipe.linear_correction:
-            keep_corrections(self.run, fit_corrections(self.run, self.train, self.quiet))
+        if kinds := [kind for kind in CORRECTIONS if getattr(self.recipe, kind)]:
+            keep_corrections(self.run, fit_corrections(self.run, self.train, kinds, self.quiet))
         self.record["metrics"], predicted = measured(self.run, held_out, on)
         draw_run(self.run, held_out, predicted)
         self.record["status"] = "finished"
