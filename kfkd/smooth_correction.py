@@ -62,7 +62,8 @@ class SmoothCorrection:
         features, sizes = _features(points.astype(np.float64), self.doubts)
         kernels = _kernels(np.nan_to_num((features - self.mean) * self.scale), self.centres)
         added = sizes * (kernels @ self.weights + self.constant).clip(-MOST, MOST)
-        return (points[..., :2] + added.reshape(len(points), -1, 2)).astype(np.float32)
+        places = points[..., :2]
+        return (places + added.reshape(places.shape)).astype(np.float32)
 
     @property
     def doubts(self) -> bool:

@@ -143,7 +143,14 @@ def run(keras_ready, tmp_path_factory):
     """A net with maps, mirror images and both corrections, hardly trained."""
     faces = synthetic_faces(420, seed=3)
     out = tmp_path_factory.mktemp("smooth") / "run"
-    asked = {"epochs": 1, "augment": None, "second_look": False, "options": SMALL, "quiet": True}
+    asked = {
+        "epochs": 3,
+        "ema": None,
+        "augment": None,
+        "second_look": False,
+        "options": SMALL,
+        "quiet": True,
+    }
     return kfkd.train("pyramid", faces, out=out, **asked), faces
 
 

@@ -32,7 +32,7 @@ def add_runs(verbs: Any) -> None:
     about = "whether faces out of their place are looked at again (default: as the run does)"
     verb.add_argument("--second-look", action=BooleanOptionalAction, help=about)
     _add_predict(verbs)
-    about = "fit a run's answers to its training labels by a linear function of the face's shape"
+    about = "fit a run's answers to its training labels, by the face's shape and its doubts"
     verb = add_verb(verbs, "correct", correct, about, with_data, with_quiet)
     verb.add_argument("folders", nargs="+", metavar="RUN")
     about = "a small copy of a run, with a card, to hand on"
