@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from kfkd.correction import CORRECTIONS
 from kfkd.corrections import fit_corrections, held, keep_corrections
 from kfkd.drawing.run_pictures import draw_run
-from kfkd.errors import RunError
+from kfkd.errors import KfkdError, RunError
 from kfkd.evaluation import check_own, faces_for
 from kfkd.faces import FaceSet
 from kfkd.learning.measuring import measured
@@ -20,7 +21,13 @@ from kfkd.runs import Run, finished_run, load_run, save_record
 from kfkd.storage.locks import locked
 
 
-def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> Run:
+def correct(
+    run: Run | str | Path,
+    data: Any = None,
+    *,
+    kinds: Collection[str] = CORRECTIONS,
+    quiet: bool = False,
+) -> Run:
     """Fits a run's corrections to the labels that it learned from, as new trainings with
     `linear_correction` and `smooth_correction` do at their end, and scores it anew.
 
@@ -30,12 +37,14 @@ def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> 
     Args:
         run: a finished run or its folder.
         data: the data that it was trained on; None = where run.json says that they lie.
+        kinds: which, of "linear_correction" and "smooth_correction"; others that it has are gone.
         quiet: no progress.
 
     Returns:
         The run as it is now.
 
     Raises:
+        KfkdError: when there is no such kind.
         RunError: when the run is unfinished, a packed copy, or too few of its rows have labels.
         DataError: when the data are not those that it was trained on.
         InUse: when another process is at work in its folder.
@@ -46,6 +55,8 @@ def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> 
         >>> kfkd.correct(run, quiet=True).metrics["model"]["kaggle_rmse"] > 0
         True
     """
+    if not kinds or isinstance(kinds, str) or not {*kinds} <= {*CORRECTIONS}:
+        raise KfkdError(f"kinds want some of {', '.join(CORRECTIONS)}. Received: {kinds!r:.100}")
     run = finished_run(run)
     _refuse_copies(run)
     faces = faces_for(run, data, quiet)
@@ -53,13 +64,16 @@ def correct(run: Run | str | Path, data: Any = None, *, quiet: bool = False) -> 
     with locked(run.folder):
         run = replace(load_run(run.folder), _models=run._models)
         learned, held_out = _rows(run, faces)
-        found = fit_corrections(run, learned, quiet=quiet)
+        found = fit_corrections(run, learned, kinds, quiet)
         if not found:
             raise RunError(f"{run.folder}: fewer than 200 training images with labels correct none")
         before, own = run.metrics["model"], held(run, found)
         faces, on = (held_out, "validation") if len(held_out) else (learned, "training")
         own.record["metrics"], predicted = measured(own, faces, on)
-        own.record["settings"]["recipe"] |= dict.fromkeys(CORRECTIONS, True)
+        recipe = own.record["settings"]["recipe"]
+        for kind in CORRECTIONS:
+            recipe.pop(kind, None)
+        recipe |= dict.fromkeys(kinds, True)
         keep_corrections(own, found)
         save_record(run.folder, own.record)
         draw_run(own, faces, predicted)

@@ -169,7 +169,7 @@ def _check(
     heatmaps = any(isinstance(run.codec(subset), Heatmap) for subset in run.subsets)
     if any(run.corrections(subset) for subset in run.subsets) and far > 0:
         # One point of a face that is a tie changes its shape, and so all of its points a little.
-        far = int((np.abs(answer - wanted).max(axis=(1, 2)) > NEAR).sum())
+        far = int((np.nan_to_num(np.abs(answer - wanted)).max(axis=(1, 2)) > NEAR).sum())
     if far < 0 or far > (_TIES * wanted[..., 0].size if heatmaps else 0):
         raise RunError(
             f"{run.name} in {made.runtime} answers up to {apart:.4g} px from Keras, more than "

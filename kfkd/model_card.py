@@ -59,12 +59,14 @@ def _data(record: Mapping[str, Any]) -> str:
     told = f"{data.get('rows', '?')} labelled images of the data set `{data['origin']}`"
     if sources := data.get("sources"):
         told += f" ({', '.join(f'{count} {source}' for source, count in sources.items())})"
-    told += _held_out(split, record.get("measured_by"))
     before = {one["data"] for one in record.get("lineage", ()) if "data" in one}
-    if others := sorted(before - {data["origin"]}):
-        told += f" The runs that it began with learned {', '.join(f'`{o}`' for o in others)}, too."
+    others = sorted(before - {data["origin"]})
+    told += _held_out(split, record.get("measured_by"), bool(others))
+    if others:
+        names = ", ".join(f"`{name}`" for name in others)
+        told += f" Runs that it began with, or was taught by, learned {names}."
     known = {name: terms for name in (data["origin"], *others) if (terms := _terms(name))}
-    if len(known) > 1:
+    if {*known} - {data["origin"]}:
         every = "; ".join(f"{name}: {terms}" for name, terms in known.items())
         told += (
             f" Terms of the data: {every}. The weights are for the uses that all of these allow."
@@ -74,14 +76,15 @@ def _data(record: Mapping[str, Any]) -> str:
     return told
 
 
-def _held_out(split: Mapping[str, Any], twin: Mapping[str, Any] | None) -> str:
+def _held_out(split: Mapping[str, Any], twin: Mapping[str, Any] | None, begun: bool) -> str:
     told = f"; {split['train']} to learn from"
     if twin:
         kind = "the same training"
         if "epochs" in twin:
             kind = (
-                f"a shorter training of the same settings ({twin['epochs']} epochs from random "
-                f"weights, where these weights saw {twin['of_epochs']})"
+                f"a shorter training of the same settings ({twin['epochs']} epochs"
+                f"{'' if begun else ' from random weights'}, where these weights saw "
+                f"{twin['of_epochs']})"
             )
         told += (
             f". The scores below are those of {kind} on {twin['train']} of them, measured on the "

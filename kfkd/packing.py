@@ -104,11 +104,13 @@ def _handed_on(run: Run, measured_by: Run | None) -> dict[str, Any]:
 
 
 def _epochs(run: Run) -> int:
-    """How many times a run and those it began with saw their rows."""
+    """How many times a run, and those of its data that it began with, saw their rows."""
     from kfkd.recording import lineage
 
     own = {subset: facts["epochs"] for subset, facts in run.record["subsets"].items()}
-    return sum(max(epochs.values()) for epochs in [*(s["epochs"] for s in lineage(run)), own])
+    origin = run.record["data"]["origin"]
+    before = [one["epochs"] for one in lineage(run) if one.get("data", origin) == origin]
+    return sum(max(epochs.values()) for epochs in [*before, own])
 
 
 _LENGTH = ("start", "learning_rate", "epochs")

@@ -27,7 +27,7 @@ def pretrained_runs() -> list[str]:
     Example:
         >>> import kfkd
         >>> kfkd.pretrained_runs()  # doctest: +SKIP
-        ['pyramid']
+        ['pyramid_from_68', 'pyramid', 'pyramid_68']
     """
     return [facts["name"] for facts in pretrained_facts()]
 

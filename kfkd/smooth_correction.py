@@ -29,7 +29,10 @@ corrected than on others: whether there is anything tells one that is ten times 
 """
 _PARTS = 5
 _LARGEST = 1e4
-_MOST_CENTRES = 4096
+_MOST_CENTRES = 1024
+_FARTHEST = 2.0
+"""In sizes of the face: labels that mostly lie further off are of a net that answers no faces."""
+_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,10 @@ class SmoothCorrection:
         Returns:
             float32 (n, p, 2) in pixels.
         """
+        parts = [points[i : i + _AT_ONCE] for i in range(0, len(points), _AT_ONCE)]
+        return np.concatenate([self._corrected(part) for part in parts or [points]])
+
+    def _corrected(self, points: np.ndarray) -> np.ndarray:
         features, sizes = _features(points.astype(np.float64), self.doubts)
         kernels = _kernels(np.nan_to_num((features - self.mean) * self.scale), self.centres)
         added = sizes * (kernels @ self.weights + self.constant).clip(-MOST, MOST)
@@ -100,7 +107,7 @@ def fit_smooth(
     off = (labels - points[..., :2]).reshape(len(points), -1) / sizes
     known = np.isfinite(off)
     known[:, known.sum(axis=0) < LEAST_ROWS] = False
-    if not known.any():
+    if not known.any() or np.median(np.abs(off[known])) > _FARTHEST:
         return None
     far = FAR * 1.4826 * float(np.median(np.abs(off[known])))
     wanted = np.where(known, off.clip(-far, far), 0.0)
@@ -112,7 +119,8 @@ def fit_smooth(
     if problem.error(_CAUTIOUS, _parts(group)) >= float(np.square(wanted).sum()):
         return None
     constant, weights = problem.solved(_PENALTY, np.ones(len(given), bool))
-    return SmoothCorrection(mean, scale, centres, weights, constant)
+    found = SmoothCorrection(mean, scale, centres, weights, constant)
+    return found if all((np.abs(array) <= _LARGEST).all() for array in astuple(found)) else None
 
 
 @dataclass(frozen=True)
@@ -211,7 +219,7 @@ def _typical(given: np.ndarray) -> np.ndarray:
     """Centres of clusters of faces, as float16 has them."""
     from sklearn.cluster import KMeans
 
-    count = min(_CENTRES, len(given) // 2)
+    count = min(_CENTRES, len(given) // 2, len(np.unique(given, axis=0)))
     found = KMeans(count, n_init=1, max_iter=20, random_state=0).fit(given).cluster_centers_
     return found.astype(np.float16).astype(np.float64)
 

@@ -117,7 +117,7 @@ def test_the_card_tells_the_terms_of_what_a_run_began_with(run, packed, tmp_path
             (tmp_path / name / path.name).write_bytes(path.read_bytes())
         (tmp_path / name / "run.json").write_text(json.dumps(record | {"lineage": before}))
     card = (kfkd.pack(tmp_path / "begun", tmp_path / "1") / "MODEL_CARD.md").read_text()
-    assert "The runs that it began with learned `ibug`, too." in card
+    assert "Runs that it began with, or was taught by, learned `ibug`." in card
     terms = "kaggle: Kaggle's competition rules; ibug: research only, not commercial"
     assert f"Terms of the data: {terms}. The weights are for the uses that all of" in card
     card = (kfkd.pack(tmp_path / "alone", tmp_path / "2") / "MODEL_CARD.md").read_text()

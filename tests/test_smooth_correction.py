@@ -10,15 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kfkd
+from kfkd.cli import main
 from kfkd.correction import CORRECTIONS, LINEAR, SMOOTH, Correction, array_names, checked, fitted
-from kfkd.corrections import correction_path, fit_corrections, held
+from kfkd.corrections import correction_path, fit_corrections, held, keep_corrections
 from kfkd.errors import KfkdError, RunError
 from kfkd.exports.correcting import corrected_points
 from kfkd.exports.graph import exported_model, looking_once, run_in_float32
+from kfkd.folds.answering import answers_digest
 from kfkd.linear_correction import MOST
 from kfkd.pipelines.synthetic import synthetic_faces
-from kfkd.runs import load_run
+from kfkd.runs import load_run, save_record
 from kfkd.smooth_correction import SMOOTH_ARRAYS, checked_smooth, fit_smooth
+from kfkd.views import Views
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -78,6 +81,15 @@ def test_noise_teaches_nothing_and_gross_labels_little():
     assert fit_smooth(seen[:, :1], labels[:, :1], group) is None
 
 
+@pytest.mark.parametrize("jitter", [0, 1e-4, 3e-3, 0.3])
+def test_answers_in_one_place_teach_nothing(jitter):
+    labels = noisy(answers_of(600)[..., :2])
+    near = 48 + jitter * np.random.default_rng(3).normal(size=labels.shape)
+    answers = np.concatenate([near, np.ones((*near.shape[:2], 1))], axis=2)
+    assert fit_smooth(answers, labels, np.arange(600)) is None
+    assert fitted(answers, labels, np.arange(600), (SMOOTH,)).kinds == ()
+
+
 def test_rows_that_belong_together_prove_nothing():
     """The same 40 faces again and again: what one teaches another of its group is no proof."""
     draw = np.random.default_rng(5)
@@ -114,6 +126,9 @@ def test_arrays_give_the_same_correction_again(keras_ready, kinds):
     np.testing.assert_array_equal(again.corrected(new)[..., 2], new[..., 2])
     graph = corrected_points(new.astype(np.float32), found)
     np.testing.assert_allclose(graph, found.corrected(new)[..., :2], atol=1e-3)
+    unknown = np.concatenate([new[..., :2], np.full_like(new[..., :1], np.nan)], axis=2)
+    graph = corrected_points(new[..., :2].astype(np.float32), found)
+    np.testing.assert_allclose(graph, found.corrected(unknown)[..., :2], atol=1e-3)
     assert not Correction() and again
 
 
@@ -138,20 +153,26 @@ def test_corrections_of_others_are_refused(name, wrong):
         checked_smooth(arrays, 4)
 
 
+def given_habits(own, faces):
+    """A run with both corrections, fitted to labels that do something of their own."""
+    predicted, doubts = own.predict_with_doubt(faces.images, source=faces.source)
+    bent = 0.3 * np.abs(predicted - predicted.mean(axis=0)) + np.log1p(doubts)[..., None]
+    draw = np.random.default_rng(0).normal(0, 0.2, predicted.shape)
+    labels = predicted + (bent + draw).astype(np.float32)
+    found = fit_corrections(own, replace(faces, keypoints=labels), quiet=True)
+    keep_corrections(own, found)
+    save_record(own.folder, own.record)
+    return own
+
+
 @pytest.fixture(scope="module")
 def run(keras_ready, tmp_path_factory):
     """A net with maps, mirror images and both corrections, hardly trained."""
     faces = synthetic_faces(420, seed=3)
     out = tmp_path_factory.mktemp("smooth") / "run"
-    asked = {
-        "epochs": 3,
-        "ema": None,
-        "augment": None,
-        "second_look": False,
-        "options": SMALL,
-        "quiet": True,
-    }
-    return kfkd.train("pyramid", faces, out=out, **asked), faces
+    asked = {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3, "ema": None, "augment": None}
+    asked |= {"second_look": False, "options": SMALL, "quiet": True}
+    return given_habits(kfkd.train("pyramid", faces, out=out, **asked), faces), faces
 
 
 SMALL = {"widths": (4, 8, 8, 8), "depths": (0, 1, 1, 1), "decoder": (8, 8)}
@@ -175,8 +196,34 @@ def test_runs_keep_both_and_exports_and_copies_have_them(run, tmp_path):
     np.testing.assert_allclose(graph(images)["keypoints"], wanted, atol=2e-3)
 
 
-def test_one_kind_alone_is_fitted(run):
+def test_a_run_answers_the_same_before_and_after_it_is_opened(run):
+    own, _ = run
+    assert answers_digest(load_run(own.folder)) == answers_digest(own)
+
+
+def test_a_graph_without_views_has_the_doubts_that_are_left(keras_ready, tmp_path):
+    faces = synthetic_faces(420, seed=3)
+    asked = {"epochs": 2, "subsets": "dense", "quiet": True, "views": Views(flip=True)}
+    own = given_habits(kfkd.train("baseline", faces, out=tmp_path / "run", **asked), faces)
+    assert own.corrections("dense")["all"].smooth.doubts
+    for plain in (run_in_float32(own), run_in_float32(own, views=False)):
+        wanted = plain.predict(faces.images[:12])
+        graph = exported_model(plain, "full")(faces.images[:12])
+        np.testing.assert_allclose(graph["keypoints"], wanted, atol=2e-3)
+
+
+def test_one_kind_alone_is_fitted(run, tmp_path, capsys):
     own, faces = run
+    copy = shutil.copytree(own.folder, tmp_path / "copy")
+    again = kfkd.correct(copy, faces, kinds=[LINEAR], quiet=True)
+    recipe = again.record["settings"]["recipe"]
+    assert recipe[LINEAR] is True and SMOOTH not in recipe
+    assert load_run(copy).corrections("all")["four_point"].kinds == (LINEAR,)
+    for wrong in ("linear", LINEAR, []):
+        with pytest.raises(KfkdError, match="kinds want some of linear_correction, smooth"):
+            kfkd.correct(copy, faces, kinds=wrong, quiet=True)
+    assert main(["correct", str(copy), "--only", "bent"]) == 2
+    assert "Received: ('bent',)" in capsys.readouterr().err
     for kind in CORRECTIONS:
         found = fit_corrections(own, faces, [kind], quiet=True)
         assert found["all"]["four_point"].kinds == (kind,)

@@ -35,6 +35,8 @@ def add_runs(verbs: Any) -> None:
     about = "fit a run's answers to its training labels, by the face's shape and its doubts"
     verb = add_verb(verbs, "correct", correct, about, with_data, with_quiet)
     verb.add_argument("folders", nargs="+", metavar="RUN")
+    about = "linear_correction or smooth_correction alone (default: both)"
+    verb.add_argument("--only", metavar="KIND", help=about)
     about = "a small copy of a run, with a card, to hand on"
     verb = add_verb(verbs, "pack", pack, about, with_run)
     verb.add_argument("--out", required=True, metavar="DIR")
@@ -113,9 +115,11 @@ def correct(options: Namespace) -> None:
     """Fits corrections of runs."""
     calm_tensorflow()
     from kfkd.correcting import correct as verb
+    from kfkd.correction import CORRECTIONS
 
     for folder in options.folders:
-        print(verb(folder, options.data, quiet=options.quiet).folder)
+        kinds = CORRECTIONS if options.only is None else (options.only,)
+        print(verb(folder, options.data, kinds=kinds, quiet=options.quiet).folder)
 
 
 def pack(options: Namespace) -> None:

@@ -15,7 +15,7 @@ from kfkd.smooth_correction import LEAST_DOUBT, WIDTH, SmoothCorrection
 
 
 def with_doubts(points: Any, outputs: Any, codec: Codec) -> Any:
-    """Points (n, p, 3) with what the codec doubts of them: nothing, where it cannot tell.
+    """Points (n, p, 3) with what the codec doubts of them: 0, where only views can tell.
 
     Args:
         points: (n, p, 2) in pixels, decoded from the outputs.
@@ -34,7 +34,8 @@ def corrected_points(points: Any, correction: Correction) -> Any:
     """Points as the labels would have them: `Correction.corrected` in a graph.
 
     Args:
-        points: float32 (n, p, 2) in pixels, or (n, p, 3) with their doubts.
+        points: float32 (n, p, 2) in pixels, or (n, p, 3) with their doubts; without them all count
+            as doubted as usual.
         correction: of p points.
 
     Returns:
@@ -55,7 +56,7 @@ def _smooth(points: Any, doubts: Any, correction: SmoothCorrection) -> Any:
     ops, count = keras.ops, points.shape[1]
     shapes, sizes, middle = _shapes(points)
     parts = [shapes, middle, ops.log(sizes)]
-    if correction.doubts:
+    if correction.doubts and doubts.shape[-1]:
         parts.append(ops.log(ops.reshape(doubts, (-1, count)) / sizes + LEAST_DOUBT))
     mean, scale, centres, weights, constant = (
         np.asarray(array, np.float32)
@@ -64,7 +65,10 @@ def _smooth(points: Any, doubts: Any, correction: SmoothCorrection) -> Any:
             *(correction.weights, correction.constant),
         )
     )
-    given = (ops.concatenate(parts, axis=1) - mean) * scale
+    known = ops.concatenate(parts, axis=1)
+    given = (known - mean[: known.shape[1]]) * scale[: known.shape[1]]
+    if unknown := len(mean) - known.shape[1]:
+        given = ops.pad(given, ((0, 0), (0, unknown)))
     squares = ops.sum(ops.square(given), axis=1, keepdims=True) + np.square(centres).sum(axis=1)
     apart = ops.maximum(squares - 2 * ops.matmul(given, centres.T), 0.0)
     return _moved(points, sizes, ops.matmul(ops.exp(-WIDTH * apart), weights), constant)

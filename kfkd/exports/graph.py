@@ -14,6 +14,7 @@ from kfkd.codecs import Codec
 from kfkd.correction import Correction
 from kfkd.exports.correcting import corrected_points, with_doubts
 from kfkd.exports.views import mean_points, seen_images
+from kfkd.integral import Integral
 from kfkd.pipelines.layer_calls import inner_layers
 from kfkd.rereading import reread
 from kfkd.runs import Run, load_model
@@ -45,8 +46,11 @@ class Part:
 
     @property
     def with_doubts(self) -> bool:
-        """Whether the correction has to know how much the points are doubted."""
-        return bool(self.correction and self.correction.smooth and self.correction.smooth.doubts)
+        """Whether the correction wants to know how much points are doubted, and that is known."""
+        wanted = self.correction and self.correction.smooth and self.correction.smooth.doubts
+        sides = 2 if self.views.flip and self.mirror is not None else 1
+        known = isinstance(self.codec, Integral) or sides * len(self.views.scales) > 1
+        return bool(wanted and known)
 
 
 class ExportedModel(keras.Model):

@@ -110,7 +110,7 @@ class FoldWork:
             raise RunError(f"{plan.out} is of other data or folds ({told}); name another folder")
         for name in plan.models:
             known, asked = old.models.get(name, {}).get("settings"), plan.plain_settings()
-            if known is not None and _told(known) != _told(asked):
+            if known is not None and _told(known, name) != _told(asked, name):
                 raise RunError(
                     f"{plan.out} has folds of {name} with other settings (received {asked}, it has "
                     f"{known}); name another folder"
@@ -223,9 +223,12 @@ class FoldWork:
         say(f"{line}; about {duration(left)} left" if left else line, self.quiet)
 
 
-def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Without None and what is not used, which earlier versions left out; the runs tell more."""
-    return {k: v for k, v in settings.items() if v is not None and v != UNUSED.get(k)}
+def _told(settings: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Without None and what is the entry's own, which earlier versions left out; the runs tell
+    more.
+    """
+    own = {key: getattr(entry(model).recipe, key) for key in UNUSED}
+    return {k: v for k, v in settings.items() if v is not None and v != own.get(k)}
 
 
 def _any(points: np.ndarray) -> bool:
