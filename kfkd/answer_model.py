@@ -34,10 +34,25 @@ class AnswerModel(keras.Model):
         numbers = ops.reshape(outputs, (-1, int(np.prod(outputs.shape[1:]))))
         finite = ops.cast(ops.all(ops.isfinite(numbers), axis=1), "float32")
         points = ops.cast(self.codec.decode(outputs), "float32")
-        one = points[..., :1]
-        if isinstance(self.codec, Integral):
-            doubt = ops.expand_dims(self.codec.spread(outputs), -1)
-        else:
-            doubt = ops.full_like(one, np.nan)
-        told = ops.ones_like(one) * ops.reshape(finite, (-1, 1, 1))
-        return ops.concatenate([points, doubt, told], axis=-1)
+        told = ops.ones_like(points[..., :1]) * ops.reshape(finite, (-1, 1, 1))
+        return ops.concatenate([with_doubts(points, outputs, self.codec, np.nan), told], axis=-1)
+
+
+def with_doubts(points: Any, outputs: Any, codec: Codec, unknown: float) -> Any:
+    """Points with how much their codec doubts them.
+
+    Args:
+        points: (n, p, 2) in pixels, decoded from the outputs.
+        outputs: of a model.
+        codec: what they mean.
+        unknown: the doubt of a codec that cannot tell.
+
+    Returns:
+        Tensor (n, p, 3).
+    """
+    ops = keras.ops
+    if isinstance(codec, Integral):
+        doubts = ops.expand_dims(codec.spread(outputs), -1)
+    else:
+        doubts = ops.full_like(points[..., :1], unknown)
+    return ops.concatenate([points, doubts], axis=-1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.codecs import codec_from
+from kfkd.correction import CORRECTIONS
 from kfkd.errors import KfkdError, RunError
 from kfkd.run_kinds import (
     KINDS,
@@ -145,9 +146,10 @@ def _check_subset(name: str, facts: Any) -> None:
     if not 0 <= facts.get("epochs_before", 0) <= 1e6:
         raise KfkdError(f"has a number of epochs before {name} that is none")
     known = ("all", "full", "four_point")
-    for kind in ("linear", "smooth"):
-        if any(key not in known for key in facts.get(f"{kind}_correction", ())):
-            raise KfkdError(f"has {kind} corrections of {name} for others than {', '.join(known)}")
+    for kind in CORRECTIONS:
+        if any(key not in known for key in facts.get(kind, ())):
+            told = kind.replace("_", " ")
+            raise KfkdError(f"has {told}s of {name} for others than {', '.join(known)}")
 
 
 def _facts(value: Any) -> Any:

@@ -79,8 +79,12 @@ class SmoothCorrection:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Its numbers by name, as they are kept: centres in float16, as they were fitted."""
-        named = dict(zip(_names(), astuple(self), strict=True))
+        named = dict(zip(SMOOTH_ARRAYS, astuple(self), strict=True))
         return {k: v.astype(np.float16 if k == "centres" else np.float32) for k, v in named.items()}
+
+
+SMOOTH_ARRAYS = tuple(field.name for field in fields(SmoothCorrection))
+"""What its arrays are called in files."""
 
 
 def fit_smooth(
@@ -171,7 +175,7 @@ def checked_smooth(arrays: Mapping[str, np.ndarray], points: int) -> SmoothCorre
     Raises:
         KfkdError: when it is of other points, or has numbers beyond measure.
     """
-    found = SmoothCorrection(*(arrays[name] for name in _names()))
+    found = SmoothCorrection(*(arrays[name] for name in SMOOTH_ARRAYS))
     count = found.centres.shape[0] if found.centres.ndim == 2 else -1
     fits = any(
         [array.shape for array in astuple(found)]
@@ -186,13 +190,6 @@ def checked_smooth(arrays: Mapping[str, np.ndarray], points: int) -> SmoothCorre
             f"them. Received: {told}"
         )
     return SmoothCorrection(*(array.astype(np.float64) for array in astuple(found)))
-
-
-def _names() -> list[str]:
-    return [field.name for field in fields(SmoothCorrection)]
-
-
-SMOOTH_ARRAYS = tuple(_names())
 
 
 def _features(points: np.ndarray, with_doubts: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 import keras
 import numpy as np
 
-from kfkd.codecs import Codec
 from kfkd.correction import Correction
-from kfkd.integral import Integral
 from kfkd.linear_correction import MOST
 from kfkd.smooth_correction import LEAST_DOUBT, WIDTH, SmoothCorrection
-
-
-def with_doubts(points: Any, outputs: Any, codec: Codec) -> Any:
-    """Points (n, p, 3) with what the codec doubts of them: 0, where only views can tell.
-
-    Args:
-        points: (n, p, 2) in pixels, decoded from the outputs.
-        outputs: of a model.
-        codec: what they mean.
-    """
-    ops = keras.ops
-    if isinstance(codec, Integral):
-        doubts = ops.expand_dims(codec.spread(outputs), -1)
-    else:
-        doubts = ops.zeros_like(points[..., :1])
-    return ops.concatenate([points, doubts], axis=-1)
 
 
 def corrected_points(points: Any, correction: Correction) -> Any:
@@ -59,11 +42,7 @@ def _smooth(points: Any, doubts: Any, correction: SmoothCorrection) -> Any:
     if correction.doubts and doubts.shape[-1]:
         parts.append(ops.log(ops.reshape(doubts, (-1, count)) / sizes + LEAST_DOUBT))
     mean, scale, centres, weights, constant = (
-        np.asarray(array, np.float32)
-        for array in (
-            *(correction.mean, correction.scale, correction.centres),
-            *(correction.weights, correction.constant),
-        )
+        np.asarray(array, np.float32) for array in astuple(correction)
     )
     known = ops.concatenate(parts, axis=1)
     given = (known - mean[: known.shape[1]]) * scale[: known.shape[1]]

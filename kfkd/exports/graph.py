@@ -9,10 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from kfkd.answer_model import with_doubts
 from kfkd.by_source import join_sources
 from kfkd.codecs import Codec
 from kfkd.correction import Correction
-from kfkd.exports.correcting import corrected_points, with_doubts
+from kfkd.exports.correcting import corrected_points
 from kfkd.exports.views import mean_points, seen_images
 from kfkd.integral import Integral
 from kfkd.pipelines.layer_calls import inner_layers
@@ -85,7 +86,7 @@ class ExportedModel(keras.Model):
         outputs = model(seen, training=False)
         found = part.codec.decode(outputs)
         if part.with_doubts:
-            found = with_doubts(found, outputs, part.codec)
+            found = with_doubts(found, outputs, part.codec, unknown=0.0)
         points = mean_points(found, part.views, part.mirror, tuple(pixels.shape[1:3]))
         if part.offset.any():
             points = points + np.pad(part.offset, ((0, 0), (0, points.shape[-1] - 2)))
