@@ -47,6 +47,38 @@ def combine(
     return RULES[how](values, shares).astype(np.result_type(*members, np.float32))
 
 
+def ambiguity(
+    predictions: Sequence[np.ndarray], weights: Sequence[float] | None = None
+) -> np.ndarray:
+    """What averaging wins, without any label: by how much the mean's squared error lies below the
+    average of its members', whatever the truth.
+
+    It is the members' mean squared distance from their mean (Krogh and Vedelsby 1995, "Neural
+    network ensembles, cross validation, and active learning"). A squared error averaged over
+    values, as `kaggle_rmse` squared is, falls by the average of this over the same values.
+
+    Args:
+        predictions: as for `combine`.
+        weights: likewise; None = the plain mean.
+
+    Returns:
+        float64 (n, k, 2) in square pixels, 0 where one member alone predicts, NaN where none does.
+
+    Raises:
+        KfkdError: as `combine` does.
+
+    Example:
+        >>> import numpy as np
+        >>> one, other = np.array([[[30.0, 60.0]]]), np.array([[[34.0, 60.0]]])
+        >>> ambiguity([one, other])
+        array([[[4., 0.]]])
+    """
+    how = "mean" if weights is None else "weighted"
+    members = [member.astype(np.float64) for member in _checked_members(predictions)]
+    mean = combine(members, how, weights)
+    return combine([np.square(member - mean) for member in members], how, weights)
+
+
 def _mean(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Mean over the members that predict, whatever the shares."""
     known = ~np.isnan(values)

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.submissions import ensembles
-from kfkd.submissions.ensembles import combine
+from kfkd.submissions.ensembles import ambiguity, combine
 
 PIXELS = st.one_of(st.floats(-200, 300), st.just(np.nan))
 
@@ -89,6 +89,27 @@ def test_mean_and_median_agree_with_numpy(members):
         mean, median = np.nanmean(members, axis=0), np.nanmedian(members, axis=0)
     np.testing.assert_allclose(combine(members, "mean"), mean, atol=1e-9)
     np.testing.assert_allclose(combine(members, "median"), median, atol=1e-9)
+
+
+@pytest.mark.parametrize("how", ["mean", "weighted"])
+@settings(deadline=None)
+@given(members=some_members(), truth=st.floats(-200, 300))
+def test_ambiguity_is_what_the_mean_wins_whatever_the_truth(how, members, truth):
+    weights = weights_for(members, how)
+    shares = np.ones(len(members)) if weights is None else np.array(weights)
+    errors = np.square(np.stack(members) - truth)
+    known = ~np.isnan(errors) * shares.reshape(-1, 1, 1, 1)
+    with np.errstate(invalid="ignore"):  # no member predicts: 0 / 0
+        average = np.nansum(errors * known, axis=0) / known.sum(axis=0)
+    mean = np.square(combine(members, how, weights) - truth)
+    np.testing.assert_allclose(average - mean, ambiguity(members, weights), atol=1e-6)
+
+
+def test_ambiguity_is_nothing_where_one_member_is_alone():
+    alone = ambiguity([np.array([[[3.0, 5.0]]]), np.array([[[7.0, np.nan]]])])
+    np.testing.assert_array_equal(alone, [[[4.0, 0.0]]])
+    with pytest.raises(KfkdError, match="at least one prediction"):
+        ambiguity([])
 
 
 def test_a_dense_model_and_one_for_all_points():

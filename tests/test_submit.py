@@ -18,6 +18,7 @@ from kfkd.pipelines.synthetic import synthetic_faces, write_kaggle_folder
 from kfkd.recording import measured, record_runs, results_table, training_command, write_block
 from kfkd.registry import Plateau, entry
 from kfkd.runs import Run, load_run
+from kfkd.submissions.solution import read_solution
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo", "undrawn")
 
@@ -95,6 +96,34 @@ def test_mean_of_a_run_with_itself_is_the_run(run, data, tmp_path):
     one = kfkd.submit(run, data, out=tmp_path / "a.csv", quiet=True)
     two = kfkd.submit([run, run.folder], data, out=tmp_path / "b.csv", quiet=True)
     np.testing.assert_allclose(locations(one), locations(two), atol=1e-4)
+
+
+def test_submission_tells_what_averaging_wins(run, data, tmp_path, capsys):
+    other = kfkd.train("tiny", data, seed=1, epochs=1, out=tmp_path / "other", quiet=True)
+    solution = read_solution(data / "solution.csv")
+    values, wins = {}, {}
+    for name, runs in {"one": run, "other": other, "mean": [run, other]}.items():
+        path = kfkd.submit(runs, data, out=tmp_path / f"{name}.csv")
+        values[name] = locations(path)
+        wins[name] = json.loads(path.with_suffix(".json").read_text())["averaging"]
+    errors = {name: np.nanmean(np.square(v - solution.location)) for name, v in values.items()}
+    won, average = wins["mean"], (errors["one"] + errors["other"]) / 2
+    assert wins["one"] is None
+    assert won["square_pixels"] == pytest.approx(average - errors["mean"], abs=1e-3)
+    apart = np.square(values["one"] - values["other"])
+    own = {i: apart[solution.image == i].sum() for i in np.unique(solution.image)}
+    assert won["image"] == max(own, key=own.get)
+    assert won["share"] == pytest.approx(own[won["image"]] / apart.sum(), abs=1e-3)
+    assert f"its squared error is {won['square_pixels']:.3f} px² below" in capsys.readouterr().err
+
+
+def test_medians_win_nothing_that_is_known(run, data, tmp_path, capsys):
+    path = kfkd.submit([run, run], data, ensemble="median", out=tmp_path / "median.csv")
+    assert json.loads(path.with_suffix(".json").read_text())["averaging"] is None
+    assert "squared error" not in capsys.readouterr().err
+    path = kfkd.submit([run, run], data, out=tmp_path / "same.csv", quiet=True)
+    won = json.loads(path.with_suffix(".json").read_text())["averaging"]
+    assert (won["square_pixels"], won["share"]) == (0.0, 0.0)
 
 
 def test_built_in_faces_without_a_folder(tiny_zoo, tmp_path):

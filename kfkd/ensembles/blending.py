@@ -14,12 +14,14 @@ from kfkd.ensembles.members import Member, answers, faults, require
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.faces import FaceSet
 from kfkd.folds.scores import FoldScorer
-from kfkd.submissions.ensembles import combine
+from kfkd.submissions.ensembles import ambiguity, combine
 from kfkd.submissions.fitted_files import read_ensemble
 from kfkd.submissions.fitting import FITTED, HOWS, Ensemble, fit_ensemble, nested
 from kfkd.submissions.panel import Panel, panel_of
 
 Tell = Callable[[str], None]
+MEANS = ("mean", "weighted")
+"""Ways whose squared error lies below the average of their members' by a known number."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Blend:
         left_out: a sentence for each that is broken.
         fitted: the fitted ensemble; None = nothing was fitted or selected.
         scores: of the fitted ensemble on rows that it was not fitted on, see `FoldScorer`.
+        ambiguity: (n, k, 2) in square pixels, what averaging wins, see
+            `kfkd.submissions.ensembles.ambiguity`; None where it is no mean of several members with
+            given weights.
     """
 
     predicted: np.ndarray
@@ -39,6 +44,7 @@ class Blend:
     left_out: tuple[str, ...]
     fitted: Ensemble | None = None
     scores: dict[str, Any] | None = None
+    ambiguity: np.ndarray | None = None
 
 
 def blend(
@@ -82,7 +88,8 @@ def blend(
         fitted = fit(own, left_out)
     if fitted is None:
         given = None if weights is None else [weights[i] for i in sound]
-        return Blend(combine(predicted, how, given), own, tuple(left_out))
+        won = ambiguity(predicted, given) if how in MEANS and len(own) > 1 else None
+        return Blend(combine(predicted, how, given), own, tuple(left_out), ambiguity=won)
     ensemble, scores = fitted
     answer = ensemble.predict(np.stack(predicted), faces.source)
     return Blend(answer, own, tuple(left_out), ensemble, scores)
