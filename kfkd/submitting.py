@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfkd.data import as_faces
-from kfkd.ensembles.averaging import averaging
+from kfkd.ensembles.averaging import gain
 from kfkd.ensembles.blending import Blend, blend
 from kfkd.ensembles.members import members_of
 from kfkd.errors import DataError, KfkdError
@@ -63,7 +63,8 @@ def submit(
         quiet: no progress.
 
     Returns:
-        The CSV's path; beside it stands a .json of how it was made.
+        The CSV's path; beside it stands a .json of how it was made. For the mean of several nets,
+        unless members were selected for it, that says what averaging wins, whatever the labels are.
 
     Raises:
         KfkdError: when a run is unfinished, no member is sound, one of run and test faces is
@@ -94,17 +95,15 @@ def submit(
     for line in found.left_out:
         say(line, quiet)
     values = submission_values(found.predicted, faces.ids, table, clip, faces.images.shape[2])
-    won = None
-    if found.ambiguity is not None:
-        won = averaging(found.ambiguity, len(found.members), faces.ids, table)
+    won = gain(found.averaged, faces.ids, table)
     name = "+".join(dict.fromkeys(run.name for member in found.members for run in member.runs))
     settings = {"ensemble": how, "weights": _plain(weights), "clip": clip}
-    settings |= {"averaging": won and won.as_dict()}
-    path = write_submission(_target(out, name), table, values, _made(found, faces, settings))
+    made = _made(found, faces, {**settings, "averaging": won and won.as_dict()})
+    path = write_submission(_target(out, name), table, values, made)
     if found.fitted:
         save_ensemble(found.fitted, path.with_suffix(".npz"))
         say(_told(found), quiet)
-    if won is not None:
+    if won:
         say(str(won), quiet)
     say(f"{len(values)} values for {len(np.unique(table.image_id))} images → {path}", quiet)
     return path

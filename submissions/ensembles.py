@@ -50,12 +50,12 @@ def combine(
 def ambiguity(
     predictions: Sequence[np.ndarray], weights: Sequence[float] | None = None
 ) -> np.ndarray:
-    """What averaging wins, without any label: by how much the mean's squared error lies below the
-    average of its members', whatever the truth.
+    """What averaging wins, without any label: by how much the mean's squared error lies below its
+    members', averaged with the same weights, whatever the truth.
 
     It is the members' mean squared distance from their mean (Krogh and Vedelsby 1995, "Neural
-    network ensembles, cross validation, and active learning"). A squared error averaged over
-    values, as `kaggle_rmse` squared is, falls by the average of this over the same values.
+    network ensembles, cross validation, and active learning"). Averages of squared errors over
+    values differ by the average of this over the same values.
 
     Args:
         predictions: as for `combine`.

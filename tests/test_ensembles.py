@@ -91,16 +91,20 @@ def test_mean_and_median_agree_with_numpy(members):
     np.testing.assert_allclose(combine(members, "median"), median, atol=1e-9)
 
 
-@pytest.mark.parametrize("how", ["mean", "weighted"])
 @settings(deadline=None)
-@given(members=some_members(), truth=st.floats(-200, 300))
-def test_ambiguity_is_what_the_mean_wins_whatever_the_truth(how, members, truth):
-    weights = weights_for(members, how)
-    shares = np.ones(len(members)) if weights is None else np.array(weights)
+@given(members=some_members(), truth=st.floats(-200, 300), data=st.data())
+def test_ambiguity_is_what_the_mean_wins_whatever_the_truth(members, truth, data):
+    number = st.sampled_from([0.0, 0.5, 1.0, 7.0])
+    size = len(members)
+    weights = data.draw(st.none() | st.lists(number, min_size=size, max_size=size).filter(any))
+    how = "mean" if weights is None else "weighted"
+    shares = np.ones(size) if weights is None else np.array(weights)
     errors = np.square(np.stack(members) - truth)
-    known = ~np.isnan(errors) * shares.reshape(-1, 1, 1, 1)
+    present = ~np.isnan(errors) * shares.reshape(-1, 1, 1, 1)
+    # Members without a weight count where they are alone.
+    present = np.where(present.any(axis=0), present, ~np.isnan(errors))
     with np.errstate(invalid="ignore"):  # no member predicts: 0 / 0
-        average = np.nansum(errors * known, axis=0) / known.sum(axis=0)
+        average = np.nansum(errors * present, axis=0) / present.sum(axis=0)
     mean = np.square(combine(members, how, weights) - truth)
     np.testing.assert_allclose(average - mean, ambiguity(members, weights), atol=1e-6)
 

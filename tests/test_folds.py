@@ -545,9 +545,22 @@ def test_folds_of_a_model_are_one_member(submittable, kaggle, tmp_path):
     own = kfkd.submit(
         [run.folder for group in runs for run in group], kaggle, out=tmp_path / "b.csv", quiet=True
     )
+    won, same = (json.loads(p.with_suffix(".json").read_text())["averaging"] for p in (path, own))
+    assert (won["nets"], won["weighted"]) == (6, False)
     # As many folds of each: the mean of all nets is the mean of the members.
+    assert won["square_pixels"] == pytest.approx(same["square_pixels"], rel=1e-4)
     assert truth.rmse == pytest.approx(kfkd.score(own, kaggle / "solution.csv").rmse, abs=1e-4)
     assert np.isfinite(answers).all()
+
+
+def test_folds_of_one_model_tell_what_their_mean_wins(submittable, kaggle, tmp_path):
+    near = replace(submittable, models={"near": submittable.models["near"]})
+    path = kfkd.submit(near, kaggle, out=tmp_path / "near.csv", quiet=True)
+    made = json.loads(path.with_suffix(".json").read_text())
+    assert made["fitted"]["how"] == "mean"
+    assert (made["averaging"]["nets"], made["averaging"]["weighted"]) == (3, False)
+    path = kfkd.submit(near, kaggle, ensemble="ridge", out=tmp_path / "ridge.csv", quiet=True)
+    assert json.loads(path.with_suffix(".json").read_text())["averaging"] is None
 
 
 def test_fitted_ensembles_make_submissions(submittable, kaggle, tmp_path):
@@ -559,6 +572,7 @@ def test_fitted_ensembles_make_submissions(submittable, kaggle, tmp_path):
         assert made["fitted"]["how"] == how
         assert made["nested"]["all"]["model"]["kaggle_rmse"] > 0
         assert {cell["source"] for cell in made["fitted"]["cells"]} == {"full", "four_point"}
+        assert made["averaging"] is None
         assert path.with_suffix(".npz").is_file()
     again = kfkd.submit(
         submittable,

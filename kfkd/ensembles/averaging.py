@@ -1,12 +1,14 @@
-"""What averaging members wins on the values that a submission asks for, without any label."""
+"""What averaging nets wins over them one by one, for which no label is needed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kfkd.submissions.ensembles import ambiguity
 from kfkd.submissions.writer import submission_values
 
 if TYPE_CHECKING:
@@ -14,28 +16,47 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Averaging:
-    """What the mean of several members wins over the average of them.
+class Averaged:
+    """A mean of several nets.
 
     Args:
-        members: how many there are.
-        square_pixels: how far the mean's squared error lies below the average of theirs, whatever
-            the labels are; their mean squared distance from it.
-        image: ImageId of the image that has most of it.
-        share: how much of it that image has, in [0, 1]. A face that one member sees elsewhere has
-            nearly all.
+        ambiguity: (n, k, 2) in square pixels, see `kfkd.submissions.ensembles.ambiguity`.
+        nets: how many have a weight.
+        weighted: whether their weights differ.
     """
 
-    members: int
+    ambiguity: np.ndarray
+    nets: int
+    weighted: bool
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a mean of several nets wins on the values that a submission asks for, before clipping.
+
+    Args:
+        nets: how many are averaged.
+        weighted: whether their weights differ.
+        square_pixels: how far the mean's squared error lies below theirs, averaged with the same
+            weights, whatever the labels are.
+        image: ImageId of the image that has most of it.
+        share: how much of it that image has, in [0, 1]: nearly all, where one net sees the face
+            elsewhere.
+    """
+
+    nets: int
+    weighted: bool
     square_pixels: float
     image: int
     share: float
 
     def __str__(self) -> str:
+        mean = "weighted mean" if self.weighted else "mean"
+        theirs = "theirs, averaged with the same weights" if self.weighted else "theirs on average"
         return (
-            f"mean of {self.members} members, {self.square_pixels**0.5:.3f} px (RMS) from them: "
-            f"whatever the labels are, its squared error is {self.square_pixels:.3f} px² below the "
-            f"average of theirs ({self.share:.0%} of that on image {self.image})"
+            f"{mean} of {self.nets} nets: whatever the labels are, its squared error is "
+            f"{self.square_pixels:.2g} px² below {theirs}; {self.share:.0%} of that is image "
+            f"{self.image}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -43,21 +64,44 @@ class Averaging:
         return asdict(self)
 
 
-def averaging(ambiguity: np.ndarray, members: int, ids: np.ndarray, table: IdTable) -> Averaging:
-    """What averaging wins on the values of an id table.
+def averaged(
+    nets: Sequence[Sequence[np.ndarray]], weights: Sequence[float] | None = None
+) -> Averaged | None:
+    """The mean of members, each of which is the mean of its nets.
 
     Args:
-        ambiguity: (n, 15, 2) in square pixels, see `kfkd.submissions.ensembles.ambiguity`.
-        members: how many were averaged.
-        ids: int (n,), the ImageId of each row.
+        nets: of each member, what its nets predict, (n, k, 2) in pixels.
+        weights: a number a member; None = equal ones.
+
+    Returns:
+        None where fewer than two nets have a weight.
+    """
+    given = [1.0] * len(nets) if weights is None else weights
+    shares = [w / len(own) for own, w in zip(nets, given, strict=True) for _ in own]
+    used = [share for share in shares if share > 0]
+    if len(used) < 2:
+        return None
+    found = ambiguity([net for own in nets for net in own], shares)
+    return Averaged(found, len(used), weighted=len(set(used)) > 1)
+
+
+def gain(mean: Averaged | None, ids: np.ndarray, table: IdTable) -> Gain | None:
+    """What a mean wins on the values of an id table.
+
+    Args:
+        mean: of 15 keypoints; None = it is not known.
+        ids: int (n,), the ImageId of each row of its ambiguity.
         table: what Kaggle asks for.
+
+    Returns:
+        None where that is nothing, as of nets that answer alike or for different keypoints.
 
     Raises:
         KfkdError: as `submission_values` does.
     """
-    values = submission_values(ambiguity, ids, table)
+    if mean is None or not (values := submission_values(mean.ambiguity, ids, table)).any():
+        return None
     images, place = np.unique(table.image_id, return_inverse=True)
     own = np.bincount(place, values)
-    most, total = int(own.argmax()), float(own.sum())
-    share = float(own[most]) / total if total else 0.0
-    return Averaging(members, float(values.mean()), int(images[most]), share)
+    image, share = int(images[own.argmax()]), float(own.max() / own.sum())
+    return Gain(mean.nets, mean.weighted, float(values.mean()), image, share)

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from kfkd.ensembles.averaging import Averaged, averaged
 from kfkd.ensembles.members import Member, answers, faults, require
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.faces import FaceSet
 from kfkd.folds.scores import FoldScorer
-from kfkd.submissions.ensembles import ambiguity, combine
+from kfkd.submissions.ensembles import combine
 from kfkd.submissions.fitted_files import read_ensemble
 from kfkd.submissions.fitting import FITTED, HOWS, Ensemble, fit_ensemble, nested
 from kfkd.submissions.panel import Panel, panel_of
 
 Tell = Callable[[str], None]
-MEANS = ("mean", "weighted")
-"""Ways whose squared error lies below the average of their members' by a known number."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,8 @@ class Blend:
         left_out: a sentence for each that is broken.
         fitted: the fitted ensemble; None = nothing was fitted or selected.
         scores: of the fitted ensemble on rows that it was not fitted on, see `FoldScorer`.
-        ambiguity: (n, k, 2) in square pixels, what averaging wins, see
-            `kfkd.submissions.ensembles.ambiguity`; None where it is no mean of several members with
-            given weights.
+        averaged: what averaging nets wins; None where it is not known, as of medians and fits, or
+            one net answers alone.
     """
 
     predicted: np.ndarray
@@ -44,7 +42,7 @@ class Blend:
     left_out: tuple[str, ...]
     fitted: Ensemble | None = None
     scores: dict[str, Any] | None = None
-    ambiguity: np.ndarray | None = None
+    averaged: Averaged | None = None
 
 
 def blend(
@@ -79,20 +77,22 @@ def blend(
     fit = partial(_fit, how=how, weights=weights, selected=selected, tell=tell)
     # Before any net predicts: what cannot be fitted or opened is refused at once.
     fitted = fit([members[i] for i in first], left_out)
-    found, broken = answers([members[i] for i in first], faces, tell)
-    sound = [i for i, answer in zip(first, found, strict=True) if answer is not None]
-    own, left_out = tuple(members[i] for i in sound), [*left_out, *broken]
-    _check_left(own, left_out, strict)
-    predicted = [answer for answer in found if answer is not None]
-    if len(own) < len(first):
-        fitted = fit(own, left_out)
+    nets, broken = answers([members[i] for i in first], faces, tell)
+    sound = [i for i, own in zip(first, nets, strict=True) if own]
+    kept, left_out = tuple(members[i] for i in sound), [*left_out, *broken]
+    _check_left(kept, left_out, strict)
+    nets = [own for own in nets if own]
+    predicted = [combine(own) for own in nets]
+    if len(kept) < len(first):
+        fitted = fit(kept, left_out)
+    given = None if weights is None else [weights[i] for i in sound]
     if fitted is None:
-        given = None if weights is None else [weights[i] for i in sound]
-        won = ambiguity(predicted, given) if how in MEANS and len(own) > 1 else None
-        return Blend(combine(predicted, how, given), own, tuple(left_out), ambiguity=won)
+        mean = averaged(nets, given) if how in ("mean", "weighted") else None
+        return Blend(combine(predicted, how, given), kept, tuple(left_out), averaged=mean)
     ensemble, scores = fitted
     answer = ensemble.predict(np.stack(predicted), faces.source)
-    return Blend(answer, own, tuple(left_out), ensemble, scores)
+    mean = averaged(nets) if how == "mean" and len(nets) == 1 else None
+    return Blend(answer, kept, tuple(left_out), ensemble, scores, mean)
 
 
 def leave_out(names: Sequence[str], found: Sequence[str | None]) -> tuple[list[int], list[str]]:

@@ -16,7 +16,6 @@ from kfkd.folds.cross_validation import CrossValidation, is_cross_validation, lo
 from kfkd.runs import Run, finished_run
 from kfkd.several import several
 from kfkd.submissions.broken import broken_answers, fault
-from kfkd.submissions.ensembles import combine
 from kfkd.submissions.out_of_fold import OutOfFold
 
 
@@ -87,8 +86,8 @@ def answers(
     members: Sequence[Member],
     faces: FaceSet,
     tell: Callable[[str], None] = lambda message: None,
-) -> tuple[list[np.ndarray | None], list[str]]:
-    """What each member predicts for faces, thoroughly, in the mean over its sound runs.
+) -> tuple[list[list[np.ndarray]], list[str]]:
+    """What each member's sound runs predict for faces, looking thoroughly.
 
     Args:
         members: who is asked.
@@ -96,8 +95,8 @@ def answers(
         tell: called with what is being done.
 
     Returns:
-        (n, k, 2) in pixels of each member, None where no run of it is sound; and a sentence for
-        each run that is broken.
+        For each member (n, k, 2) in pixels of each sound run; and a sentence for each run that is
+        broken.
     """
     runs = [(i, run) for i, member in enumerate(members) for run in member.runs]
     predicted: list[np.ndarray] = []
@@ -105,10 +104,10 @@ def answers(
         tell(f"predicting {number}/{len(runs)}: {run.folder}")
         predicted.append(_answer(run, faces))
     broken = broken_answers(predicted, faces.images.shape[2])
-    found: list[np.ndarray | None] = []
-    for i in range(len(members)):
-        own = [p for n, p in enumerate(predicted) if runs[n][0] == i and n not in broken]
-        found.append(combine(own) if own else None)
+    found: list[list[np.ndarray]] = [[] for _ in members]
+    for n, points in enumerate(predicted):
+        if n not in broken:
+            found[runs[n][0]].append(points)
     return found, [f"{runs[n][1].folder} is broken: {what}" for n, what in broken.items()]
 
 
