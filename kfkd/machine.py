@@ -43,10 +43,24 @@ def machine_words(facts: Mapping[str, Any]) -> str:
     return f"{facts['cpu']}, {facts['cores']} core{'' if facts['cores'] == 1 else 's'}"
 
 
+def instructions() -> frozenset[str]:
+    """What the processor can do by itself, as Linux calls it; empty where the system does not tell.
+
+    Such as "avx512_bf16" of x86 processors, "bf16" of Arm's.
+    """
+    told = _cpuinfo("flags") or _cpuinfo("Features") or ""
+    return frozenset(told.split())
+
+
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or "unknown"
+
+
+def _cpuinfo(key: str) -> str | None:
+    """What Linux says of the first core under a name; None where it says nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or "unknown"
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")
+        return None
+    parts = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in parts if name.strip() == key), None)

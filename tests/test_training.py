@@ -13,8 +13,10 @@ import pytest
 
 import kfkd
 from kfkd.errors import DataError, InUse, KfkdError, RunError, UnknownName
+from kfkd.learning import half_precision
 from kfkd.learning.fitting import phases
 from kfkd.learning.surroundings import precision, seeded
+from kfkd.machine import instructions
 from kfkd.metrics import mean_face, rmse
 from kfkd.pipelines.batches import rows_for
 from kfkd.pipelines.splits import grouped_split
@@ -279,6 +281,33 @@ def test_mixed_precision_resumes_exactly(tmp_path, faces, policy):
     assert alone.model("dense").layers[2].compute_dtype == policy.removeprefix("mixed_")
     kills = [("on_train_batch_end", 2 * STEPS + 1)]
     assert_same_result(train_with_kills(tmp_path / "run", faces, kills, **settings), alone, faces)
+
+
+@pytest.mark.parametrize(
+    ("can", "device", "asked", "told"),
+    [
+        ({"avx512f"}, "a processor", "mixed_bfloat16", True),
+        ({"avx512f"}, "a processor", "mixed_float16", True),
+        ({"avx512f", "avx512_bf16"}, "a processor", "mixed_bfloat16", False),
+        ({"avx512f", "avx512_bf16"}, "a processor", "mixed_float16", True),
+        ({"avx512f"}, "a processor", "float32", False),
+        ({"avx512f"}, "a GPU", "mixed_bfloat16", False),
+        (set(), "a processor", "mixed_bfloat16", False),
+    ],
+)
+def test_a_precision_that_the_processor_emulates_is_told(monkeypatch, can, device, asked, told):
+    monkeypatch.setattr(half_precision, "instructions", lambda: frozenset(can))
+    monkeypatch.setattr(half_precision, "machine", lambda: {"cpu": "a processor"})
+    monkeypatch.setattr(half_precision, "device_name", lambda: device)
+    assert (half_precision.slow_here(asked) is not None) == told
+
+
+def test_the_processors_instructions_are_read():
+    if not Path("/proc/cpuinfo").is_file():
+        pytest.skip("Linux alone tells of them")
+    known = instructions()
+    assert known
+    assert all(word == word.strip() for word in known)
 
 
 @pytest.mark.slow

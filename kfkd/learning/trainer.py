@@ -20,6 +20,7 @@ from kfkd.drawing.run_pictures import PICTURES, draw_run
 from kfkd.errors import DataError
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
+from kfkd.learning.half_precision import slow_here
 from kfkd.learning.measuring import measured
 from kfkd.learning.parts import learned_faces, parts, split_facts
 from kfkd.learning.settings import Settings
@@ -96,6 +97,8 @@ class Trainer:
             if other is not None:
                 self._check_unseen(other)
         say(self._greeting(), self.quiet)
+        if slow := slow_here(self.settings.precision):
+            say(slow, self.quiet)
         for subset in self.settings.subsets:
             if not machines.told(partial(self._fitted, subset)):
                 self._fit(subset)

@@ -1,0 +1,28 @@
+"""Mixed precision on processors that have no instructions for it."""
+
+from __future__ import annotations
+
+from kfkd.learning.determinism import device_name
+from kfkd.machine import instructions, machine
+
+_WANTED = {
+    "mixed_bfloat16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}),
+    "mixed_float16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),
+}
+"""Instructions, of x86 or Arm, of which a processor needs one to compute in a precision itself."""
+
+
+def slow_here(precision: str) -> str | None:
+    """A sentence where a mixed precision is emulated, and so slower than float32; else None.
+
+    Args:
+        precision: as for `kfkd.train`.
+    """
+    known = instructions()
+    wanted = _WANTED.get(precision, frozenset())
+    if not wanted or not known or known & wanted or device_name() != machine()["cpu"]:
+        return None
+    return (
+        f"this processor has no instructions for {precision}, which is several times as slow on "
+        "it as float32 (kfkd bench precision)"
+    )
