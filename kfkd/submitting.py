@@ -63,8 +63,8 @@ def submit(
         quiet: no progress.
 
     Returns:
-        The CSV's path; beside it stands a .json of how it was made. For the mean of several nets,
-        unless members were selected for it, that says what averaging wins, whatever the labels are.
+        The CSV's path; beside it stands a .json of how it was made. Of plain means of all members,
+        given weights, and the nets of one cross-validation's model it says what averaging wins.
 
     Raises:
         KfkdError: when a run is unfinished, no member is sound, one of run and test faces is

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from kfkd.ensembles.averaging import averaged
 from kfkd.errors import KfkdError, UnknownName
 from kfkd.submissions import ensembles
 from kfkd.submissions.ensembles import ambiguity, combine
@@ -114,6 +115,24 @@ def test_ambiguity_is_nothing_where_one_member_is_alone():
     np.testing.assert_array_equal(alone, [[[4.0, 0.0]]])
     with pytest.raises(KfkdError, match="at least one prediction"):
         ambiguity([])
+
+
+def test_each_member_counts_the_same_however_many_nets_it_has():
+    first, second, other = (np.full((1, 1, 2), x) for x in (0.0, 6.0, 9.0))
+    mean = averaged([[first, second], [other]])
+    # Their mean is (3 + 9) / 2 = 6, its distances 6, 0 and 3, with weights of 1/4, 1/4 and 1/2.
+    np.testing.assert_allclose(mean.ambiguity, 36 / 4 + 9 / 2)
+    assert mean.nets == 3
+    assert averaged([[first]]) is None
+    assert averaged([[first], [other]], [0, 2]) is None
+
+
+def test_where_a_net_without_weight_is_alone_averaging_wins_nothing():
+    dense = [[np.array([[[x, x], [np.nan, np.nan]]])] for x in (3.0, 5.0)]
+    whole = [[np.full((1, 2, 2), x)] for x in (1.0, 9.0)]
+    mean = averaged(dense + whole, [1, 1, 0, 0])
+    np.testing.assert_array_equal(mean.ambiguity, [[[1.0, 1.0], [0.0, 0.0]]])
+    assert mean.nets == 2
 
 
 def test_a_dense_model_and_one_for_all_points():

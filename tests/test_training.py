@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import kfkd
+from kfkd import machine
 from kfkd.errors import DataError, InUse, KfkdError, RunError, UnknownName
 from kfkd.learning import half_precision
 from kfkd.learning.fitting import phases
 from kfkd.learning.surroundings import precision, seeded
-from kfkd.machine import instructions
 from kfkd.metrics import mean_face, rmse
 from kfkd.pipelines.batches import rows_for
 from kfkd.pipelines.splits import grouped_split
@@ -284,30 +284,49 @@ def test_mixed_precision_resumes_exactly(tmp_path, faces, policy):
 
 
 @pytest.mark.parametrize(
-    ("can", "device", "asked", "told"),
+    ("can", "processor", "asked", "told"),
     [
-        ({"avx512f"}, "a processor", "mixed_bfloat16", True),
-        ({"avx512f"}, "a processor", "mixed_float16", True),
-        ({"avx512f", "avx512_bf16"}, "a processor", "mixed_bfloat16", False),
-        ({"avx512f", "avx512_bf16"}, "a processor", "mixed_float16", True),
-        ({"avx512f"}, "a processor", "float32", False),
-        ({"avx512f"}, "a GPU", "mixed_bfloat16", False),
-        (set(), "a processor", "mixed_bfloat16", False),
+        ({"avx512f"}, True, "mixed_bfloat16", True),
+        ({"avx512f"}, True, "mixed_float16", True),
+        ({"avx512f", "avx512_bf16"}, True, "mixed_bfloat16", False),
+        ({"avx512f", "avx512_bf16"}, True, "mixed_float16", True),
+        ({"asimd", "bf16"}, True, "mixed_bfloat16", False),
+        ({"avx512f"}, True, "float32", False),
+        ({"avx512f"}, False, "mixed_bfloat16", False),
+        (set(), True, "mixed_bfloat16", False),
     ],
 )
-def test_a_precision_that_the_processor_emulates_is_told(monkeypatch, can, device, asked, told):
+def test_a_precision_that_the_processor_emulates_is_told(monkeypatch, can, processor, asked, told):
     monkeypatch.setattr(half_precision, "instructions", lambda: frozenset(can))
-    monkeypatch.setattr(half_precision, "machine", lambda: {"cpu": "a processor"})
-    monkeypatch.setattr(half_precision, "device_name", lambda: device)
+    monkeypatch.setattr(half_precision, "_on_a_processor", lambda: processor)
     assert (half_precision.slow_here(asked) is not None) == told
 
 
-def test_the_processors_instructions_are_read():
-    if not Path("/proc/cpuinfo").is_file():
-        pytest.skip("Linux alone tells of them")
-    known = instructions()
-    assert known
-    assert all(word == word.strip() for word in known)
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_training_tells_of_a_slow_precision(tmp_path, faces, monkeypatch, capsys, quiet):
+    monkeypatch.setattr(half_precision, "instructions", lambda: frozenset({"avx512f"}))
+    monkeypatch.setattr(half_precision, "_on_a_processor", lambda: True)
+    settings = {"subsets": "dense", "epochs": 1, "precision": "mixed_bfloat16", "quiet": quiet}
+    kfkd.train("tiny", faces, out=tmp_path / "run", **settings)
+    assert ("no instructions for mixed_bfloat16" in capsys.readouterr().err) == (not quiet)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "known", "name"),
+    [
+        (
+            "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2\n",
+            {"fpu", "avx2"},
+            "Some CPU",
+        ),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", {"fp", "asimd", "bf16"}, None),
+        ("flags\t:\n", set(), None),
+    ],
+)
+def test_what_linux_says_of_the_processor(monkeypatch, cpuinfo, known, name):
+    monkeypatch.setattr(Path, "read_text", lambda *args, **settings: cpuinfo)
+    assert machine.instructions() == known
+    assert machine.machine()["cpu"] == name or (name is None and machine.machine()["cpu"])
 
 
 @pytest.mark.slow

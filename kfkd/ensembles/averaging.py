@@ -15,19 +15,21 @@ if TYPE_CHECKING:
     from kfkd.pipelines.kaggle import IdTable
 
 
+_ROUNDING = 1e-9
+"""Square pixels that are no gain: nets that answer alike may differ by it."""
+
+
 @dataclass(frozen=True)
 class Averaged:
     """A mean of several nets.
 
     Args:
-        ambiguity: (n, k, 2) in square pixels, see `kfkd.submissions.ensembles.ambiguity`.
         nets: how many have a weight.
-        weighted: whether their weights differ.
+        ambiguity: (n, k, 2) in square pixels, see `kfkd.submissions.ensembles.ambiguity`.
     """
 
-    ambiguity: np.ndarray
     nets: int
-    weighted: bool
+    ambiguity: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,6 @@ class Gain:
 
     Args:
         nets: how many are averaged.
-        weighted: whether their weights differ.
         square_pixels: how far the mean's squared error lies below theirs, averaged with the same
             weights, whatever the labels are.
         image: ImageId of the image that has most of it.
@@ -45,18 +46,15 @@ class Gain:
     """
 
     nets: int
-    weighted: bool
     square_pixels: float
     image: int
     share: float
 
     def __str__(self) -> str:
-        mean = "weighted mean" if self.weighted else "mean"
-        theirs = "theirs, averaged with the same weights" if self.weighted else "theirs on average"
+        won = f"{self.square_pixels:{'.2g' if self.square_pixels < 10 else '.0f'}}"
         return (
-            f"{mean} of {self.nets} nets: whatever the labels are, its squared error is "
-            f"{self.square_pixels:.2g} px² below {theirs}; {self.share:.0%} of that is image "
-            f"{self.image}"
+            f"mean of {self.nets} nets: whatever the labels are, its squared error is {won} px² "
+            f"below theirs, averaged alike; {self.share:.0%} of that is image {self.image}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,13 +74,14 @@ def averaged(
     Returns:
         None where fewer than two nets have a weight.
     """
-    given = [1.0] * len(nets) if weights is None else weights
-    shares = [w / len(own) for own, w in zip(nets, given, strict=True) for _ in own]
-    used = [share for share in shares if share > 0]
+    given = np.ones(len(nets)) if weights is None else np.asarray(weights, np.float64)
+    pairs = zip(nets, given, strict=True)
+    used = [(net, weight / len(own)) for own, weight in pairs if weight > 0 for net in own]
     if len(used) < 2:
         return None
-    found = ambiguity([net for own in nets for net in own], shares)
-    return Averaged(found, len(used), weighted=len(set(used)) > 1)
+    answers, shares = zip(*used, strict=True)
+    # Where none of these predicts, a member without weight does, alone.
+    return Averaged(len(used), np.nan_to_num(ambiguity(answers, shares)))
 
 
 def gain(mean: Averaged | None, ids: np.ndarray, table: IdTable) -> Gain | None:
@@ -99,9 +98,12 @@ def gain(mean: Averaged | None, ids: np.ndarray, table: IdTable) -> Gain | None:
     Raises:
         KfkdError: as `submission_values` does.
     """
-    if mean is None or not (values := submission_values(mean.ambiguity, ids, table)).any():
+    if mean is None:
+        return None
+    values = submission_values(mean.ambiguity, ids, table)
+    if not (values > _ROUNDING).any():
         return None
     images, place = np.unique(table.image_id, return_inverse=True)
     own = np.bincount(place, values)
     image, share = int(images[own.argmax()]), float(own.max() / own.sum())
-    return Gain(mean.nets, mean.weighted, float(values.mean()), image, share)
+    return Gain(mean.nets, float(values.mean()), image, share)

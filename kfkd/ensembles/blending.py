@@ -33,8 +33,8 @@ class Blend:
         left_out: a sentence for each that is broken.
         fitted: the fitted ensemble; None = nothing was fitted or selected.
         scores: of the fitted ensemble on rows that it was not fitted on, see `FoldScorer`.
-        averaged: what averaging nets wins; None where it is not known, as of medians and fits, or
-            one net answers alone.
+        averaged: what averaging nets wins; None where it is not told: of other ways than plain
+            means of all members, given weights and the nets of one cross-validation's model.
     """
 
     predicted: np.ndarray
