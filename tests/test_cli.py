@@ -166,8 +166,9 @@ def test_keras_own_settings_name_the_backend_too(capsys, monkeypatch, tmp_path, 
 
 
 @pytest.mark.usefixtures("keras_ready")
-def test_bench_precision_prints_ratios(capsys, tiny_zoo):
-    figures = json.loads(
-        asked(capsys, "bench", "precision", "tiny", "--batch-size", 2, "--json", "--quiet").out
-    )
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_bench_precision_prints_ratios(capsys, tiny_zoo, precision):
+    words = ["bench", "precision", "tiny", "--batch-size", 2, "--precision", precision]
+    figures = json.loads(asked(capsys, *words, "--json", "--quiet").out)
     assert figures["speedup"] > 0
+    assert figures[f"{precision}_images_per_s"] > 0

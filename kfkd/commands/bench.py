@@ -51,6 +51,8 @@ def _add_steps(kinds: Any) -> None:
     verb = add_verb(kinds, "precision", bench_precision, about, with_json, with_quiet)
     verb.add_argument("name", nargs="?", default="study_model_2", metavar="MODEL")
     verb.add_argument("--batch-size", type=int, default=64)
+    known = ("mixed_bfloat16", "mixed_float16")
+    verb.add_argument("--precision", choices=known, default=known[0])
     about = "training steps with fused batch normalisation against Keras' own"
     verb = add_verb(kinds, "norms", bench_norms, about, with_json, with_quiet, with_precision)
     verb.add_argument("name", nargs="?", default="study_model_1", metavar="MODEL")
@@ -86,7 +88,8 @@ def bench_precision(options: Namespace) -> None:
     calm_tensorflow()
     from kfkd.bench.precision import bench_precision as verb
 
-    print_figures(verb(options.name, options.batch_size, quiet=options.quiet), options.json)
+    given = {"policy": options.precision, "quiet": options.quiet}
+    print_figures(verb(options.name, options.batch_size, **given), options.json)
 
 
 def bench_norms(options: Namespace) -> None:
