@@ -284,28 +284,28 @@ def test_mixed_precision_resumes_exactly(tmp_path, faces, policy):
 
 
 @pytest.mark.parametrize(
-    ("can", "processor", "asked", "told"),
+    ("can", "gpu", "asked", "told"),
     [
-        ({"avx512f"}, True, "mixed_bfloat16", True),
-        ({"avx512f"}, True, "mixed_float16", True),
-        ({"avx512f", "avx512_bf16"}, True, "mixed_bfloat16", False),
-        ({"avx512f", "avx512_bf16"}, True, "mixed_float16", True),
-        ({"asimd", "bf16"}, True, "mixed_bfloat16", False),
-        ({"avx512f"}, True, "float32", False),
-        ({"avx512f"}, False, "mixed_bfloat16", False),
-        (set(), True, "mixed_bfloat16", False),
+        ({"avx512f"}, "", "mixed_bfloat16", True),
+        ({"avx512f"}, "", "mixed_float16", True),
+        ({"avx512f", "avx512_bf16"}, "", "mixed_bfloat16", False),
+        ({"avx512f", "avx512_bf16"}, "", "mixed_float16", True),
+        ({"asimd", "bf16"}, "", "mixed_bfloat16", False),
+        ({"avx512f"}, "", "float32", False),
+        ({"avx512f"}, "a GPU", "mixed_bfloat16", False),
+        (set(), "", "mixed_bfloat16", False),
     ],
 )
-def test_a_precision_that_the_processor_emulates_is_told(monkeypatch, can, processor, asked, told):
+def test_a_precision_that_the_processor_emulates_is_told(monkeypatch, can, gpu, asked, told):
     monkeypatch.setattr(half_precision, "instructions", lambda: frozenset(can))
-    monkeypatch.setattr(half_precision, "_on_a_processor", lambda: processor)
+    monkeypatch.setattr(half_precision, "accelerator", lambda: gpu)
     assert (half_precision.slow_here(asked) is not None) == told
 
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_training_tells_of_a_slow_precision(tmp_path, faces, monkeypatch, capsys, quiet):
     monkeypatch.setattr(half_precision, "instructions", lambda: frozenset({"avx512f"}))
-    monkeypatch.setattr(half_precision, "_on_a_processor", lambda: True)
+    monkeypatch.setattr(half_precision, "accelerator", lambda: "")
     settings = {"subsets": "dense", "epochs": 1, "precision": "mixed_bfloat16", "quiet": quiet}
     kfkd.train("tiny", faces, out=tmp_path / "run", **settings)
     assert ("no instructions for mixed_bfloat16" in capsys.readouterr().err) == (not quiet)

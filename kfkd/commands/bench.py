@@ -14,6 +14,7 @@ from kfkd.commands.parts import (
     print_answer,
     print_figures,
     with_json,
+    with_mixed_precision,
     with_precision,
     with_quiet,
     with_run,
@@ -48,11 +49,10 @@ def _add_steps(kinds: Any) -> None:
     verb.add_argument("--data", metavar="PATH", help="default: a full-size file of built-in faces")
     verb.add_argument("--rows", type=int, default=7049)
     about = "mixed precision against float32"
-    verb = add_verb(kinds, "precision", bench_precision, about, with_json, with_quiet)
+    parts = (with_json, with_quiet, with_mixed_precision)
+    verb = add_verb(kinds, "precision", bench_precision, about, *parts)
     verb.add_argument("name", nargs="?", default="study_model_2", metavar="MODEL")
     verb.add_argument("--batch-size", type=int, default=64)
-    known = ("mixed_bfloat16", "mixed_float16")
-    verb.add_argument("--precision", choices=known, default=known[0])
     about = "training steps with fused batch normalisation against Keras' own"
     verb = add_verb(kinds, "norms", bench_norms, about, with_json, with_quiet, with_precision)
     verb.add_argument("name", nargs="?", default="study_model_1", metavar="MODEL")

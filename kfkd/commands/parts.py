@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Parser = argparse.ArgumentParser
+_MIXED = ("mixed_bfloat16", "mixed_float16")
 
 
 def add_verb(
@@ -61,8 +62,12 @@ def with_run(verb: Parser) -> None:
 
 def with_precision(verb: Parser) -> None:
     """Adds --precision."""
-    known = ("float32", "mixed_bfloat16", "mixed_float16")
-    verb.add_argument("--precision", choices=known, default="float32")
+    verb.add_argument("--precision", choices=("float32", *_MIXED), default="float32")
+
+
+def with_mixed_precision(verb: Parser) -> None:
+    """Adds --precision where it is set against float32."""
+    verb.add_argument("--precision", choices=_MIXED, default=_MIXED[0])
 
 
 def with_views(verb: Parser) -> None:

@@ -63,22 +63,26 @@ def one_thread() -> bool:
     return one_op_at_a_time()
 
 
-def device_name() -> str:
-    """What trains: the first accelerator of Keras' backend, else the processor."""
+def accelerator() -> str:
+    """The first accelerator of Keras' backend, which then trains; "" where a processor does."""
     import keras
 
-    name = ""
     if keras.config.backend() == "jax":
         import jax
 
         first = jax.devices()[0]
-        name = "" if first.platform == "cpu" else first.device_kind
-    elif keras.config.backend() == "tensorflow":
+        return "" if first.platform == "cpu" else first.device_kind
+    if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
         for gpu in tf.config.list_physical_devices("GPU")[:1]:
-            name = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-    return name or machine()["cpu"]
+            return tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+    return ""
+
+
+def device_name() -> str:
+    """What trains: the first accelerator of Keras' backend, else the processor."""
+    return accelerator() or machine()["cpu"]
 
 
 def find_devices() -> list[str]:

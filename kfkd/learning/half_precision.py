@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import keras
-
-from kfkd.learning.determinism import device_name
-from kfkd.machine import instructions, machine
+from kfkd.learning.determinism import accelerator
+from kfkd.machine import instructions
 
 _WANTED = {
     "mixed_bfloat16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}),
@@ -20,15 +18,13 @@ def slow_here(precision: str) -> str | None:
     Args:
         precision: as for `kfkd.train`.
     """
-    known, wanted = instructions(), _WANTED.get(precision, frozenset())
-    if not wanted or not known or known & wanted or not _on_a_processor():
+    wanted = _WANTED.get(precision)
+    if wanted is None or accelerator():
+        return None
+    known = instructions()
+    if not known or known & wanted:
         return None
     return (
         f"this processor has no instructions for {precision}: usually float32 is several times as "
         "fast on it (kfkd bench precision MODEL measures that)"
     )
-
-
-def _on_a_processor() -> bool:
-    known = keras.config.backend() in ("tensorflow", "jax")
-    return known and device_name() == machine()["cpu"]
