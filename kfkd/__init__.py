@@ -15,6 +15,7 @@ _HOME = {
     "evaluate": "kfkd.evaluation",
     "predict": "kfkd.prediction",
     "pack": "kfkd.packing",
+    "pretrained_ensembles": "kfkd.ensembles.packed",
     "pretrained_runs": "kfkd.pretrained",
     "submit": "kfkd.submitting",
     "score": "kfkd.submissions.scorer",
@@ -80,6 +81,7 @@ __all__ = [
     "pack",
     "predict",
     "predictions_figure",
+    "pretrained_ensembles",
     "pretrained_runs",
     "register",
     "resume",
@@ -108,6 +110,7 @@ if TYPE_CHECKING:
     from kfkd.describing import describe
     from kfkd.detecting import detect
     from kfkd.detecting_video import detect_video
+    from kfkd.ensembles.packed import pretrained_ensembles
     from kfkd.ensembling import ensemble
     from kfkd.evaluation import evaluate
     from kfkd.exploring import explore

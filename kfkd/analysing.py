@@ -12,15 +12,16 @@ from kfkd.analysis.measures import Errors, by_keypoint, errors_of, percentiles_o
 from kfkd.analysis.rows import Predicted, predicted_rows
 from kfkd.doubts.calibration import Calibration
 from kfkd.doubts.scoring import DoubtScores, fit_to_run, score_doubt
-from kfkd.ensembles.members import finished_validation
+from kfkd.ensembles.members import model_of_folds
 from kfkd.errors import KfkdError, RunError
-from kfkd.folds.cross_validation import CrossValidation, is_cross_validation
+from kfkd.folds.cross_validation import CrossValidation
 from kfkd.nme import point_distances
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run, save_record
 from kfkd.scoring import Scores, score_faces
 from kfkd.several import several
 from kfkd.storage.files import write_json, write_text
+from kfkd.text import names_apart
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Analysis:
     """What an error analysis found; all errors in pixels of the images.
 
     Args:
-        runs: names of the runs' folders; several answer as one, by their mean.
+        runs: the runs' folders, named apart; several answer as one, by their mean.
         told: which faces they are, and who was asked for which.
         scores: as `kfkd.evaluate` gives them, with more of the worst images.
         keypoints: by keypoint and source: "values" measured, "rmse", "mean_face" (of the source's
@@ -131,20 +132,10 @@ def analyse(
 
 def _runs_of(given: Run | CrossValidation | str | Path) -> list[Run]:
     """A run, or those of a model of a cross-validation: of its folder, or its model's in there."""
-    if isinstance(given, Run):
+    if (found := model_of_folds(given)) is None:
         return [finished_run(given)]
-    if isinstance(given, CrossValidation) or is_cross_validation(given):
-        found = finished_validation(given)
-        if len(found.models) > 1:
-            told = ", ".join(str(found.out / model) for model in found.models)
-            raise KfkdError(f"{found.out} is of several models; name the folder of one: {told}")
-        return [finished_run(folder) for m in found.models for folder in found.run_folders(m)]
-    place = Path(given).expanduser()
-    if is_cross_validation(place.parent):
-        found = finished_validation(place.parent)
-        if place.name in found.models:
-            return [finished_run(folder) for folder in found.run_folders(place.name)]
-    return [finished_run(given)]
+    validation, model = found
+    return [finished_run(folder) for folder in validation.run_folders(model)]
 
 
 def _keep(run: Run, fitted: Calibration | None) -> None:
@@ -165,7 +156,7 @@ def _analysis(
 ) -> Analysis:
     faces = seen.faces
     return Analysis(
-        runs=tuple(run.folder.name for run in runs),
+        runs=tuple(names_apart([run.folder for run in runs])),
         told=seen.told,
         scores=score_faces(faces, seen.points, seen.means, worst),
         keypoints=by_keypoint(faces, errors),

@@ -182,9 +182,9 @@ def _from_mixed(
     run: Run, answer: np.ndarray, images: np.ndarray, source: str | None
 ) -> dict[str, Any]:
     """How near it is to a run that computes in mixed precision."""
-    from kfkd.exports.graph import is_mixed
+    from kfkd.float32 import answers_mixed
 
-    if not any(is_mixed(run.model(subset)) for subset in run.subsets):
+    if not answers_mixed(run):
         return {}
     own = run.predict(images, source=source or "full")
     return {"from_mixed_precision_px": furthest(answer, own)}

@@ -35,12 +35,14 @@ def machine() -> dict[str, Any]:
 
 
 def machine_words(facts: Mapping[str, Any]) -> str:
-    """A machine in words, such as "AMD EPYC, 2 cores".
+    """A machine in words, such as "AMD EPYC, 2 cores" or "NVIDIA H200 (AMD EPYC, 16 cores)".
 
     Args:
-        facts: of `machine`.
+        facts: of `machine`, and the "accelerator" that trained where there was one.
     """
-    return f"{facts['cpu']}, {facts['cores']} core{'' if facts['cores'] == 1 else 's'}"
+    processor = f"{facts['cpu']}, {facts['cores']} core{'' if facts['cores'] == 1 else 's'}"
+    name = facts.get("accelerator")
+    return f"{name} ({processor})" if name else processor
 
 
 def instructions() -> frozenset[str]:

@@ -59,14 +59,22 @@ def _data(record: Mapping[str, Any]) -> str:
     told = f"{data.get('rows', '?')} labelled images of the data set `{data['origin']}`"
     if sources := data.get("sources"):
         told += f" ({', '.join(f'{count} {source}' for source, count in sources.items())})"
-    before = {one["data"] for one in record.get("lineage", ()) if "data" in one}
-    others = sorted(before - {data["origin"]})
-    told += _held_out(split, record.get("measured_by"), bool(others))
+    told += _held_out(split, record.get("measured_by"), bool(_learned_before(record)))
+    return told + terms_told(record)
+
+
+def terms_told(record: Mapping[str, Any]) -> str:
+    """What a run's beginnings learned, and the terms of all that data; each sentence after a space.
+
+    Args:
+        record: of a packed run.
+    """
+    told, origin, others = "", record["data"]["origin"], _learned_before(record)
     if others:
         names = ", ".join(f"`{name}`" for name in others)
         told += f" Runs that it began with, or was taught by, learned {names}."
-    known = {name: terms for name in (data["origin"], *others) if (terms := _terms(name))}
-    if {*known} - {data["origin"]}:
+    known = {name: terms for name in (origin, *others) if (terms := _terms(name))}
+    if {*known} - {origin}:
         every = "; ".join(f"{name}: {terms}" for name, terms in known.items())
         told += (
             f" Terms of the data: {every}. The weights are for the uses that all of these allow."
@@ -74,6 +82,12 @@ def _data(record: Mapping[str, Any]) -> str:
     elif terms := "".join(known.values()):
         told += f" Terms of the data: {terms}. The weights are for the uses that these allow."
     return told
+
+
+def _learned_before(record: Mapping[str, Any]) -> list[str]:
+    """Other data sets that the runs learned which it began with, or was taught by."""
+    before = {one["data"] for one in record.get("lineage", ()) if "data" in one}
+    return sorted(before - {record["data"]["origin"]})
 
 
 def _held_out(split: Mapping[str, Any], twin: Mapping[str, Any] | None, begun: bool) -> str:
@@ -150,10 +164,10 @@ def _made(run: Run) -> str:
     seconds = sum(part.get("seconds", 0) for part in record["subsets"].values())
     told = ", ".join(f"{key} {value}" for key, value in record["versions"].items() if value)
     before = [60 * stage["minutes"] for stage in record.get("lineage", ())]
-    whole = f", {duration(seconds + sum(before))} in all" if before else ""
+    whole = f", {duration(seconds + sum(before))} with what it was built upon" if before else ""
     return (
-        f"{_commands(run)}\n\n{duration(seconds)} of training{whole} on "
-        f"{machine_words(record['machine'])}; {told}."
+        f"{_commands(run)}\n\n{duration(seconds)} of training on "
+        f"{machine_words(record['machine'])}{whole}; {told}."
     )
 
 

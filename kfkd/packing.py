@@ -20,6 +20,7 @@ from kfkd.storage.stored_arrays import read_arrays
 if TYPE_CHECKING:
     from keras import Model
 
+    from kfkd.folds.cross_validation import CrossValidation
     from kfkd.runs import Run
 
 CARD = "MODEL_CARD.md"
@@ -27,23 +28,29 @@ _TESTED = 32
 
 
 def pack(
-    run: Run | str | Path,
+    run: Run | CrossValidation | str | Path,
     out: str | Path,
     name: str | None = None,
     measured_by: Run | str | Path | None = None,
+    seed: int | None = None,
 ) -> Path:
     """Writes a small copy of a finished run: every verb takes it as it takes the run.
+
+    Of a cross-validation's model it writes an ensemble: `kfkd.submit` takes it, and its nets are
+    packed runs.
 
     Weights are kept in float16 under plain numbers, so the copy needs the zoo entry's code, as the
     run's own `.keras` files do not. Paths of the machine it was trained on are left out.
 
     Args:
-        run: a finished run of a zoo entry, or its folder.
+        run: a finished run of a zoo entry, or its folder; or a finished cross-validation of one
+            model, its folder, or the folder of one of its models.
         out: folder to make; it comes to hold run.json, SUBSET.npz, SUBSET-correction.npz where
             the run has corrections, and MODEL_CARD.md.
         name: what the card calls it; None = the entry's name.
         measured_by: for a run that learned all rows, a run of the same recipe that held some out,
             maybe of fewer epochs: its scores and what its doubts are worth stand for both.
+        seed: of a cross-validation, whose folds alone are wanted; None = all.
 
     Returns:
         The folder.
@@ -52,6 +59,7 @@ def pack(
         RunError: when the run is unfinished, `measured_by` is no such run, a weight is too large
             for float16, or the copy's keypoints differ from the run's by more than 0.05 px on
             built-in faces.
+        KfkdError: when a run is given a seed, or a cross-validation `measured_by`.
 
     Example:
         >>> import kfkd
@@ -59,9 +67,17 @@ def pack(
         >>> sorted(path.name for path in kfkd.pack(run, "runs/doc-packed").iterdir())
         ['MODEL_CARD.md', 'dense.npz', 'run.json', 'sparse.npz']
     """
+    from kfkd.ensembles.members import model_of_folds
+    from kfkd.ensembles.packed import pack_ensemble
     from kfkd.model_card import model_card
     from kfkd.runs import RECORD, Run, finished_run, load_run
 
+    if found := model_of_folds(run):
+        if measured_by is not None:
+            raise KfkdError("a cross-validation held images out itself: leave measured_by away")
+        return pack_ensemble(*found, out, name, seed)
+    if seed is not None:
+        raise KfkdError(f"seed chooses folds of a cross-validation. Received: the run {run}")
     run, out = finished_run(run), Path(out).expanduser()
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out} holds something already; name an empty or new folder")

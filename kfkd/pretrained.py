@@ -12,6 +12,7 @@ from kfkd.storage.files import read_json
 from kfkd.text import table
 
 FOLDER = Path(__file__).parent / "weights"
+ENSEMBLE = "ensemble.json"
 _RECORD = "run.json"
 
 
@@ -34,8 +35,18 @@ def pretrained_runs() -> list[str]:
 
 def pretrained_facts() -> list[dict[str, Any]]:
     """Name, model, scores and folder of each packaged run, best first."""
-    found = [_facts(path) for path in sorted(FOLDER.glob(f"*/{_RECORD}"))]
+    return best_first([_facts(path) for path in sorted(FOLDER.glob(f"*/{_RECORD}"))])
+
+
+def best_first(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Facts of `pretrained_facts` in its order."""
     return sorted(found, key=lambda f: inf if f["kaggle_rmse"] is None else f["kaggle_rmse"])
+
+
+def megabytes(folder: Path) -> float:
+    """All files in a folder and below, in millions of bytes."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return round(sum(path.stat().st_size for path in files) / 1e6, 2)
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -44,28 +55,29 @@ def _facts(path: Path) -> dict[str, Any]:
     return {
         "name": path.parent.name,
         "model": record["model"],
+        "nets": 1,
         "data": record["data"]["origin"],
         "kaggle_rmse": metrics["model"].get("kaggle_rmse"),
         "mean_face": metrics["mean_face"].get("kaggle_rmse"),
         "nme": (metrics.get("landmarks") or {}).get("scores", {}).get("nme"),
         "images": metrics["images"],
-        "megabytes": round(sum(p.stat().st_size for p in path.parent.iterdir()) / 1e6, 2),
+        "megabytes": megabytes(path.parent),
         "folder": str(path.parent),
     }
 
 
 def pretrained_table(facts: Sequence[dict[str, Any]]) -> str:
-    """What `pretrained_facts` gives as text."""
+    """What `pretrained_facts` and `ensemble_facts` give as text."""
     if not facts:
         return "no run comes with this package"
-    header = ("name", "model", "data", "held-out score (mean face)", "images", "MB")
+    header = ("name", "model", "nets", "data", "held-out score (mean face)", "images", "MB")
     return table(
         header, [(*_start(f), _scores(f), str(f["images"]), str(f["megabytes"])) for f in facts]
     )
 
 
-def _start(facts: dict[str, Any]) -> tuple[str, str, str]:
-    return facts["name"], facts["model"], facts["data"]
+def _start(facts: dict[str, Any]) -> tuple[str, ...]:
+    return facts["name"], facts["model"], str(facts["nets"]), facts["data"]
 
 
 def _scores(facts: dict[str, Any]) -> str:
@@ -78,9 +90,18 @@ def _scores(facts: dict[str, Any]) -> str:
 
 def pretrained_folder(name: str) -> Path | None:
     """Where the run called `name` lies in the package; None where there is none."""
-    return (
-        FOLDER / name if (FOLDER / name / _RECORD).is_file() and Path(name).name == name else None
-    )
+    return packaged(name, _RECORD)
+
+
+def packaged(name: str, record: str) -> Path | None:
+    """Where the run or ensemble called `name` lies in the package; None where there is none.
+
+    Args:
+        name: as a user gives it.
+        record: the file that tells what it is.
+    """
+    known = Path(name).name == name and (FOLDER / name / record).is_file()
+    return FOLDER / name if known else None
 
 
 def run_and_rest(inputs: Sequence[str]) -> tuple[str, list[str]]:

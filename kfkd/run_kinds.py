@@ -65,7 +65,7 @@ KINDS: Mapping[str, Mapping[str, Any] | Numbers] = {
         "share": NUMBER,
         "fold": (list, NONE),
     },
-    "machine": {"cpu": str, "cores": (int, NONE), "system": str},
+    "machine": {**dict.fromkeys(("cpu", "system", "accelerator"), str), "cores": (int, NONE)},
     "versions": Numbers((str, NONE)),
     "metrics": {
         **dict.fromkeys(("model", "mean_face", "mean_per_source"), Numbers(MAYBE)),

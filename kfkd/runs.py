@@ -46,7 +46,7 @@ class Run:
     record: dict[str, Any]
     _models: dict[str, keras.Model] = field(default_factory=dict, repr=False)
     _corrections: Found = field(default_factory=dict, init=False, repr=False, compare=False)
-    _answer_models: dict[str, AnswerModel] = field(
+    _answer_models: dict[str, tuple[keras.Model, AnswerModel]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -105,14 +105,18 @@ class Run:
         return self._models[subset]
 
     def answer_model(self, subset: str) -> AnswerModel:
-        """The model of a subset with its codec behind it, as `kfkd.answering` asks it."""
+        """The model of a subset with its codec behind it, as `kfkd.answering` asks it.
+
+        It computes in float32 where the processor would emulate the model's mixed precision.
+        """
         from kfkd.answer_model import AnswerModel
+        from kfkd.float32 import answering_net
 
         model = self.model(subset)
-        made = self._answer_models.get(subset)
-        if made is None or made.net is not model:
-            made = self._answer_models[subset] = AnswerModel(model, self.codec(subset))
-        return made
+        if self._answer_models.get(subset, (None,))[0] is not model:
+            made = AnswerModel(answering_net(self, subset), self.codec(subset))
+            self._answer_models[subset] = (model, made)
+        return self._answer_models[subset][1]
 
     def _check_answer(self, subset: str, model: keras.Model) -> None:
         """Refuses a model that answers something else than run.json says."""

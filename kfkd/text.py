@@ -30,6 +30,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([line(header), "  ".join("-" * w for w in widths), *map(line, cells)])
 
 
+def names_apart(paths: Sequence[Path]) -> list[str]:
+    """Names of files or folders, with as many of the folders above as tell them apart.
+
+    Example:
+        >>> names_apart([Path("a/fold-0"), Path("b/fold-0")]), names_apart([Path("a/b"), Path("c")])
+        (['a/fold-0', 'b/fold-0'], ['b', 'c'])
+    """
+    names, depth = [path.name for path in paths], 1
+    while len({*names}) < len({*paths}):
+        depth += 1
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+    return names
+
+
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with aligned columns.
 

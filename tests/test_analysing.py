@@ -221,6 +221,7 @@ def seeds(trained, tmp_path_factory, faces):
 
 def test_a_cross_validation_answers_by_the_mean_of_its_seeds(seeds, faces):
     found = kfkd.analyse(seeds.out, faces, quiet=True)
+    assert found.runs == tuple(f"seed-{seed}/fold-{fold}" for seed in (0, 1) for fold in (0, 1))
     assert found.scores.images == len(faces)
     assert "each predicted by the mean of the 2 runs that held it out" in found.told
     pooled = seeds.models["tiny"]["pooled"]["all"]["model"]

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 import kfkd
+from kfkd import float32
 from kfkd.cli import main
 from kfkd.codecs import Coordinates, Heatmap, Integral
 from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, RunError, UnknownName, WriteError
 from kfkd.exporting import furthest
+from kfkd.exports.graph import run_in_float32
 from kfkd.exports.views import zoom_weights
+from kfkd.float32 import is_mixed
 from kfkd.gaussians import DECODERS
 from kfkd.pipelines.exported_models import (
     litert_predictor,
@@ -292,26 +295,44 @@ def test_what_an_export_leaves_is_the_model_and_its_facts(exported):
 # Mixed precision, views
 
 
-def test_a_run_in_mixed_precision_is_exported_in_float32(make, images, tmp_path, capsys):
-    from kfkd.exports.graph import is_mixed
+@pytest.fixture
+def mixed_run(make):
     from kfkd.learning.surroundings import precision
 
     def build():
         with precision("mixed_bfloat16"):
             return kfkd.build("tiny", 30)
 
-    run = make({"all": build}, UNITS, precision="mixed_bfloat16")
-    path = kfkd.export(run, "saved_model", tmp_path / "mixed")
-    assert is_mixed(run.model("all")), "the run itself stays as it is"
+    return make({"all": build}, UNITS, precision="mixed_bfloat16")
+
+
+def test_a_run_in_mixed_precision_is_exported_in_float32(
+    mixed_run, images, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(float32, "slow_here", lambda precision: None)
+    path = kfkd.export(mixed_run, "saved_model", tmp_path / "mixed")
+    assert is_mixed(mixed_run.model("all")), "the run itself stays as it is"
     apart = json.loads((tmp_path / "mixed.json").read_text())["check"]["from_mixed_precision_px"]
     found = saved_model_predictor(path)(images)
-    assert furthest(found, run.predict(images)) <= 2 * apart < 1
+    assert 0 < furthest(found, mixed_run.predict(images)) <= 2 * apart < 1
     assert "in mixed precision, as trained" in capsys.readouterr().err
 
 
-def test_views_can_be_left_out(pyramid, images):
-    from kfkd.exports.graph import run_in_float32
+def test_where_mixed_precision_is_emulated_a_run_answers_in_float32(
+    mixed_run, images, tmp_path, capsys, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(float32, "slow_here", lambda precision: asked.append(precision) or "slow")
+    found = mixed_run.predict(images)
+    assert {*asked} == {"mixed_bfloat16"}
+    np.testing.assert_array_equal(found, run_in_float32(mixed_run).predict(images))
+    assert is_mixed(mixed_run.model("all")) and not float32.answers_mixed(mixed_run)
+    kfkd.export(mixed_run, "saved_model", tmp_path / "mixed")
+    assert "from_mixed" not in (tmp_path / "mixed.json").read_text()
+    assert "mixed precision" not in capsys.readouterr().err
 
+
+def test_views_can_be_left_out(pyramid, images):
     plain = run_in_float32(pyramid, views=False)
     near(whole(plain)(images), plain.predict(images))
     assert furthest(plain.predict(images), pyramid.predict(images)) > NEAR

@@ -94,7 +94,7 @@ def test_the_card_tells_what_a_run_was_built_upon(run, faces, tmp_path):
     assert f"--start {run.folder.name} --teachers {run.folder.name}" in made
     told = (packed / "run.json").read_text() + made
     assert str(run.folder) not in told
-    assert re.search(r"^\d+ s of training, \d+ s in all on ", made, re.MULTILINE)
+    assert re.search(r"^\d+ s of training on .+, \d+ s with what it was built", made, re.MULTILINE)
     whole = (packed / "MODEL_CARD.md").read_text()
     assert "px), as the file that it learned from counts them." in whole
     # A packed run knows what it was built upon where those runs are no more.
@@ -105,6 +105,18 @@ def test_the_card_tells_what_a_run_was_built_upon(run, faces, tmp_path):
     (tmp_path / "broken" / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match="a stage of lineage"):
         load_run(tmp_path / "broken")
+
+
+def test_the_card_names_the_accelerator_that_trained(faces, tmp_path, monkeypatch):
+    from kfkd.learning import opening
+
+    monkeypatch.setattr(opening, "accelerator", lambda: "NVIDIA H200")
+    run = kfkd.train("tiny", faces, epochs=1, out=tmp_path / "run", quiet=True)
+    facts = run.record["machine"]
+    assert facts["accelerator"] == "NVIDIA H200" and load_run(run.folder).record == run.record
+    cores = f"{facts['cores']} core{'s' * (facts['cores'] > 1)}"
+    card = (kfkd.pack(run, tmp_path / "small") / "MODEL_CARD.md").read_text()
+    assert f" of training on NVIDIA H200 ({facts['cpu']}, {cores}); python" in card
 
 
 def test_the_card_tells_the_terms_of_what_a_run_began_with(run, packed, tmp_path):

@@ -15,7 +15,8 @@ from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, WriteError
 from kfkd.exporting import export, size_of
 from kfkd.exports.formats import FORMATS, Format, export_format
-from kfkd.exports.graph import is_mixed, looking_once, run_in_float32
+from kfkd.exports.graph import looking_once, run_in_float32
+from kfkd.float32 import answers_mixed
 from kfkd.learning.determinism import one_thread
 from kfkd.machine import machine
 from kfkd.pipelines.exported_models import Predictor
@@ -78,14 +79,15 @@ def bench_export(
         sizes = {name: round(size_of(path) / 1e6, 2) for name, path in paths.items()}
         images = built_in_images(faces, kept.model(kept.subsets[0]).input_shape[1:])
         times = _turns(ways, images, rounds, calls, quiet)
-    mixed = any(is_mixed(kept.model(subset)) for subset in kept.subsets)
     return {
         "model": run.name,
         "views": max(len(kept.views(subset)) for subset in kept.subsets),
         "faces": faces,
         "threads": 1,
         "cpu": machine()["cpu"],
-        "keras_precision": run.record["settings"].get("precision") if mixed else "float32",
+        "keras_precision": run.record["settings"].get("precision")
+        if answers_mixed(kept)
+        else "float32",
         "rows": _rows(times, sizes),
         "lacking": {} if formats else lacking,
         "refused": refused,

@@ -37,12 +37,14 @@ def add_runs(verbs: Any) -> None:
     verb.add_argument("folders", nargs="+", metavar="RUN")
     about = "linear_correction or smooth_correction alone (default: both)"
     verb.add_argument("--only", metavar="KIND", help=about)
-    about = "a small copy of a run, with a card, to hand on"
+    about = "a small copy of a run, or of a cross-validation's nets, with a card, to hand on"
     verb = add_verb(verbs, "pack", pack, about, with_run)
     verb.add_argument("--out", required=True, metavar="DIR")
     verb.add_argument("--name", help="what its card calls it (default: the model's name)")
     about = "of a run that learned all rows: the same training with some held out, maybe shorter"
     verb.add_argument("--measured-by", metavar="RUN", help=about)
+    about = "of a cross-validation: whose folds alone are wanted (default: those of all seeds)"
+    verb.add_argument("--seed", type=int, help=about)
     _add_export(verbs)
     about = "the runs that come with the package, best first, and their scores"
     add_verb(verbs, "pretrained", pretrained, about, with_json)
@@ -126,10 +128,10 @@ def pack(options: Namespace) -> None:
     """Writes a small copy of a run."""
     calm_tensorflow()
     from kfkd.packing import pack as verb
-    from kfkd.packing import size
+    from kfkd.pretrained import megabytes
 
-    made = verb(options.folder, options.out, options.name, options.measured_by)
-    print(f"{made} ({size(made) / 1e6:.2f} MB)")
+    made = verb(options.folder, options.out, options.name, options.measured_by, options.seed)
+    print(f"{made} ({megabytes(made):.2f} MB)")
 
 
 def export(options: Namespace) -> None:
@@ -142,8 +144,9 @@ def export(options: Namespace) -> None:
 
 
 def pretrained(options: Namespace) -> None:
-    """Lists the runs that come with the package."""
+    """Lists the runs and ensembles that come with the package."""
+    from kfkd.ensembles.packed import ensemble_facts
     from kfkd.pretrained import pretrained_facts, pretrained_table
 
-    facts = pretrained_facts()
+    facts = [*pretrained_facts(), *ensemble_facts()]
     print_answer(facts, options.json, pretrained_table(facts))

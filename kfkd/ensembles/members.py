@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kfkd.ensembles.packed import packed_ensemble
 from kfkd.errors import BrokenAnswer, KfkdError, RunError
 from kfkd.faces import FaceSet
 from kfkd.folds.answering import answers_digest
@@ -25,7 +26,8 @@ class Member:
 
     Args:
         name: how it is called.
-        runs: whose predictions are averaged: one, or all folds and seeds of a cross-validation.
+        runs: whose predictions are averaged: one, all folds and seeds of a cross-validation, or
+            the nets of a packed ensemble.
         out_of_fold: predictions of the training rows; None = there are none.
         stale: what is wrong with these: a run has come to answer otherwise since; None = nothing.
     """
@@ -40,8 +42,8 @@ def members_of(given: Any) -> list[Member]:
     """The members that a user names.
 
     Args:
-        given: runs, cross-validations, or their folders, one or several; a cross-validation of
-            several models gives a member each.
+        given: runs, cross-validations, or their folders, packed runs and ensembles by folder or
+            name, one or several; a cross-validation of several models gives a member each.
 
     Raises:
         RunError: when a folder holds neither, or something unfinished.
@@ -127,6 +129,8 @@ def _answer(run: Run, faces: FaceSet) -> np.ndarray:
 
 def _opened(item: Any) -> list[Member]:
     if isinstance(item, Run) or not _is_validation(item):
+        if not isinstance(item, Run) and (nets := packed_ensemble(item)):
+            return [Member(nets.folder.name, nets.runs)]
         run = finished_run(item)
         return [Member(run.name, (run,))]
     validation = finished_validation(item)
@@ -158,6 +162,36 @@ def finished_validation(item: CrossValidation | str | Path) -> CrossValidation:
     if not found.finished:
         raise RunError(f"{found.out} is not finished; go on with: {found.facts['command']}")
     return found
+
+
+def model_of_folds(given: Any) -> tuple[CrossValidation, str] | None:
+    """A finished cross-validation and its only model, or the one whose folder in there is given.
+
+    Args:
+        given: what a user names.
+
+    Returns:
+        Both; None where no cross-validation is named, but maybe a run.
+
+    Raises:
+        RunError: when it is unfinished.
+        KfkdError: when it has several models and none is named.
+    """
+    if isinstance(given, Run):
+        return None
+    if isinstance(given, CrossValidation) or is_cross_validation(given):
+        found = finished_validation(given)
+        if len(found.models) > 1:
+            told = ", ".join(str(found.out / model) for model in found.models)
+            raise KfkdError(f"{found.out} is of several models; name the folder of one: {told}")
+        return found, next(iter(found.models))
+    place = Path(given).expanduser()
+    if (
+        is_cross_validation(place.parent)
+        and place.name in load_cross_validation(place.parent).models
+    ):
+        return finished_validation(place.parent), place.name
+    return None
 
 
 def _renamed(member: Member, names: Sequence[str]) -> Member:

@@ -15,10 +15,11 @@ from kfkd.codecs import Codec
 from kfkd.correction import Correction
 from kfkd.exports.correcting import corrected_points
 from kfkd.exports.views import mean_points, seen_images
+from kfkd.float32 import net_in_float32
 from kfkd.integral import Integral
 from kfkd.pipelines.layer_calls import inner_layers
 from kfkd.rereading import reread
-from kfkd.runs import Run, load_model
+from kfkd.runs import Run
 from kfkd.views import Views
 
 INPUT, OUTPUT = "images", "keypoints"
@@ -158,18 +159,4 @@ def run_in_float32(run: Run, views: bool = True) -> Run:
     if not views:
         for facts in record["subsets"].values():
             facts.pop("views", None)
-    return Run(run.folder, record, {subset: _in_float32(run, subset) for subset in run.subsets})
-
-
-def is_mixed(model: keras.Model) -> bool:
-    """Whether a layer of the model computes in other numbers than float32."""
-    return any(layer.compute_dtype != "float32" for layer in inner_layers(model))
-
-
-def _in_float32(run: Run, subset: str) -> keras.Model:
-    if not is_mixed(run.model(subset)):
-        return run.model(subset)
-    model = load_model(run.folder / f"{subset}.keras")  # another copy: the run's stays as it is
-    for layer in inner_layers(model):
-        layer.dtype_policy = keras.DTypePolicy("float32")
-    return model
+    return Run(run.folder, record, {subset: net_in_float32(run, subset) for subset in run.subsets})

@@ -13,6 +13,7 @@ import numpy as np
 from kfkd.errors import RunError, WriteError
 from kfkd.faces import FaceSet
 from kfkd.lazy import keras
+from kfkd.learning.determinism import accelerator
 from kfkd.learning.settings import Settings
 from kfkd.learning.trainer import tidy
 from kfkd.machine import machine, versions
@@ -118,7 +119,7 @@ def _new_run(folder: Path, settings: Settings, faces: FaceSet, data: dict[str, A
         "data": data,
         "split": {},
         "subsets": {},
-        "machine": machine(),
+        "machine": machine() | ({"accelerator": name} if (name := accelerator()) else {}),
         "backend": keras.config.backend(),
         "versions": versions(),
     }
