@@ -48,7 +48,7 @@ def test_the_card_has_the_scores_of_rows_that_no_net_saw(folds, packed):
     scores = folds.models["tiny"]["seed_scores"]["1"]
     assert card.startswith("# mine\n\nThe mean of 2 nets of the zoo's entry `tiny`, each trained on")
     assert "all but one of 2 folds (seed 1)" in card
-    for key, told in (("all", "all images"), ("clean", "without the rows 3, 5")):
+    for key, told in (("all", "all images"), ("clean", "without rows 3, 5 of that file")):
         cells = [scores[key][who]["kaggle_rmse"] for who in ("model", "mean_face")]
         shown = " | ".join(f"{cell:.3f}" for cell in cells)
         assert f"| {told} | {scores[key]['images']} | {shown} |" in card

@@ -53,7 +53,7 @@ def _scores(record: Mapping[str, Any], several: bool) -> str:
         "|---|---|---|---|---|",
     ]
     rows = ", ".join(map(str, record["left_out"]))
-    named = {"all": "all images", "clean": f"without the rows {rows}"}
+    named = {"all": "all images", "clean": f"without rows {rows} of that file"}
     for key, figures in record["scores"].items():
         shown = (figures[who]["kaggle_rmse"] for who in ("model", "mean_face", "mean_per_source"))
         cells = ["" if value is None else f"{value:.3f}" for value in shown]
