@@ -47,7 +47,8 @@ def submit(
     keypoints the id table asks for. Members whose predictions are broken are named and left out.
 
     Args:
-        runs: runs, cross-validations of `kfkd.cross_validate`, or their folders, one or several.
+        runs: runs, cross-validations of `kfkd.cross_validate`, or their folders, packed ensembles
+            (of `kfkd.pack`, or by a name of `kfkd.pretrained_ensembles`), one or several.
         data: folder or zip with Kaggle's files; None = where they usually are, else built-in faces.
         ensemble: how members are combined: "mean", "median", "weighted"; fitted on the out-of-fold
             predictions of cross-validations: "weighted" without weights, "ridge", "elastic_net",
