@@ -12,7 +12,7 @@ from kfkd.analysis.measures import Errors, by_keypoint, errors_of, percentiles_o
 from kfkd.analysis.rows import Predicted, predicted_rows
 from kfkd.doubts.calibration import Calibration
 from kfkd.doubts.scoring import DoubtScores, fit_to_run, score_doubt
-from kfkd.ensembles.members import model_of_folds
+from kfkd.ensembles.members import run_or_folds
 from kfkd.errors import KfkdError, RunError
 from kfkd.folds.cross_validation import CrossValidation
 from kfkd.nme import point_distances
@@ -132,8 +132,9 @@ def analyse(
 
 def _runs_of(given: Run | CrossValidation | str | Path) -> list[Run]:
     """A run, or those of a model of a cross-validation: of its folder, or its model's in there."""
-    if (found := model_of_folds(given)) is None:
-        return [finished_run(given)]
+    found = run_or_folds(given)
+    if isinstance(found, Run):
+        return [found]
     validation, model = found
     return [finished_run(folder) for folder in validation.run_folders(model)]
 

@@ -67,18 +67,19 @@ def pack(
         >>> sorted(path.name for path in kfkd.pack(run, "runs/doc-packed").iterdir())
         ['MODEL_CARD.md', 'dense.npz', 'run.json', 'sparse.npz']
     """
-    from kfkd.ensembles.members import model_of_folds
+    from kfkd.ensembles.members import run_or_folds
     from kfkd.ensembles.packed import pack_ensemble
     from kfkd.model_card import model_card
     from kfkd.runs import RECORD, Run, finished_run, load_run
 
-    if found := model_of_folds(run):
+    found = run_or_folds(run)
+    if isinstance(found, tuple):
         if measured_by is not None:
             raise KfkdError("a cross-validation held images out itself: leave measured_by away")
         return pack_ensemble(*found, out, name, seed)
     if seed is not None:
-        raise KfkdError(f"seed chooses folds of a cross-validation. Received: the run {run}")
-    run, out = finished_run(run), Path(out).expanduser()
+        raise KfkdError(f"seed chooses folds of a cross-validation. Received: {found.folder}")
+    run, out = found, Path(out).expanduser()
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out} holds something already; name an empty or new folder")
     with whole_folder(out) as beside:

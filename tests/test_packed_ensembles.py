@@ -46,7 +46,9 @@ def test_a_submission_takes_it_beside_a_run(folds, packed, tmp_path):
 def test_the_card_has_the_scores_of_rows_that_no_net_saw(folds, packed):
     card, record = (packed / "MODEL_CARD.md").read_text(), (packed / "ensemble.json").read_text()
     scores = folds.models["tiny"]["seed_scores"]["1"]
-    assert card.startswith("# mine\n\nThe mean of 2 nets of the zoo's entry `tiny`, each trained on")
+    assert card.startswith(
+        "# mine\n\nThe mean of 2 nets of the zoo's entry `tiny`, each trained on"
+    )
     assert "all but one of 2 folds (seed 1)" in card
     for key, told in (("all", "all images"), ("clean", "without rows 3, 5 of that file")):
         cells = [scores[key][who]["kaggle_rmse"] for who in ("model", "mean_face")]

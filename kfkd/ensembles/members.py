@@ -164,21 +164,23 @@ def finished_validation(item: CrossValidation | str | Path) -> CrossValidation:
     return found
 
 
-def model_of_folds(given: Any) -> tuple[CrossValidation, str] | None:
-    """A finished cross-validation and its only model, or the one whose folder in there is given.
+def run_or_folds(
+    given: Run | CrossValidation | str | Path,
+) -> Run | tuple[CrossValidation, str]:
+    """A run, or a cross-validation and which of its models is meant.
 
     Args:
-        given: what a user names.
+        given: either, its folder, or the folder of a model in a cross-validation's.
 
     Returns:
-        Both; None where no cross-validation is named, but maybe a run.
+        The run; or the cross-validation and its only model or the one whose folder is given.
 
     Raises:
-        RunError: when it is unfinished.
-        KfkdError: when it has several models and none is named.
+        RunError: when it is unfinished, or neither is there.
+        KfkdError: when a cross-validation has several models and none is named.
     """
     if isinstance(given, Run):
-        return None
+        return finished_run(given)
     if isinstance(given, CrossValidation) or is_cross_validation(given):
         found = finished_validation(given)
         if len(found.models) > 1:
@@ -191,7 +193,7 @@ def model_of_folds(given: Any) -> tuple[CrossValidation, str] | None:
         and place.name in load_cross_validation(place.parent).models
     ):
         return finished_validation(place.parent), place.name
-    return None
+    return finished_run(given)
 
 
 def _renamed(member: Member, names: Sequence[str]) -> Member:
