@@ -23,6 +23,8 @@ from kfkd.several import several
 from kfkd.storage.files import write_json, write_text
 from kfkd.text import names_apart
 
+_LONGEST_NAME = 60
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -55,6 +57,12 @@ class Analysis:
     doubt: DoubtScores | None = None
     calibration: Mapping[str, Any] | None = None
     files: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Who answers: the runs' folders, or of many how many they are."""
+        told = ", ".join(self.runs)
+        return told if len(told) <= _LONGEST_NAME else f"{len(self.runs)} runs"
 
     def as_dict(self) -> dict[str, Any]:
         """The analysis as plain data."""

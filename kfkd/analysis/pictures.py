@@ -43,8 +43,7 @@ def draw_analysis(
         The files: worst.png, keypoints.png, properties.png, errors.png, and with a doubt
         doubt.png.
     """
-    name, faces = ", ".join(found.runs), seen.faces
-    name = name if len(name) <= 60 else f"{len(found.runs)} runs"
+    name, faces = found.name, seen.faces
     figures = {
         "worst.png": worst_sheet(found, seen),
         "keypoints.png": keypoint_bars(found.keypoints, f"{name}: error of each keypoint"),

@@ -29,7 +29,7 @@ def as_text(found: Analysis) -> str:
 
 def _heading(found: Analysis) -> str:
     many = f"{found.scores.images} images, {found.scores.values} labelled values"
-    return f"{', '.join(found.runs)}: {many}, {found.told}"
+    return f"{found.name}: {many}, {found.told}"
 
 
 def _scores(found: Analysis) -> str:
