@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kfkd.codecs import Codec
+from kfkd.float32 import fastest_numbers
 from kfkd.integral import Integral
 
 
@@ -30,7 +31,8 @@ class AnswerModel(keras.Model):
     def call(self, images: Any) -> Any:
         """What the net answers, decoded."""
         ops = keras.ops
-        outputs = ops.cast(self.net(images, training=False), "float32")
+        with fastest_numbers(self.net):
+            outputs = ops.cast(self.net(images, training=False), "float32")
         numbers = ops.reshape(outputs, (-1, int(np.prod(outputs.shape[1:]))))
         finite = ops.cast(ops.all(ops.isfinite(numbers), axis=1), "float32")
         points = ops.cast(self.codec.decode(outputs), "float32")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kfkd.lazy import keras
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
 def is_mixed(model: Model) -> bool:
     """Whether a layer of the model computes in other numbers than float32."""
     return bool(_other_numbers(model))
+
+
+def is_emulated(model: Model) -> bool:
+    """Whether the processor would only emulate the numbers that a layer computes in."""
+    return any(slow_here(f"mixed_{numbers}") for numbers in _other_numbers(model))
+
+
+def answers_mixed(run: Run) -> bool:
+    """Whether a run's answers are computed in other numbers than float32 here."""
+    models = map(run.model, run.subsets)
+    return any(is_mixed(model) and not is_emulated(model) for model in models)
 
 
 def net_in_float32(run: Run, subset: str) -> Model:
@@ -36,25 +49,24 @@ def net_in_float32(run: Run, subset: str) -> Model:
     return model
 
 
-def answering_net(run: Run, subset: str) -> Model:
-    """The net that answers fastest here: in float32 where its own numbers would be emulated.
+@contextmanager
+def fastest_numbers(model: Model) -> Iterator[None]:
+    """Has a model compute in float32 inside the block where its own numbers would be emulated.
+
+    What is compiled there stays so: nothing of the model changes, and its weights are its own.
 
     Args:
-        run: as for `net_in_float32`.
-        subset: of the run's subsets.
+        model: afterwards it is as it was.
     """
-    model = run.model(subset)
-    slow = any(slow_here(f"mixed_{numbers}") for numbers in _other_numbers(model))
-    return net_in_float32(run, subset) if slow else model
-
-
-def answers_mixed(run: Run) -> bool:
-    """Whether a run's answers are computed in other numbers than float32 here.
-
-    Args:
-        run: as for `net_in_float32`.
-    """
-    return any(is_mixed(run.answer_model(subset).net) for subset in run.subsets)
+    layers = list(dict.fromkeys(inner_layers(model))) if is_emulated(model) else []
+    policies = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = keras.DTypePolicy("float32")
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, policies, strict=True):
+            layer.dtype_policy = policy
 
 
 def _other_numbers(model: Model) -> set[str]:

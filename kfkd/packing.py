@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ def pack(
         run: a finished run of a zoo entry, or its folder; or a finished cross-validation of one
             model, its folder, or the folder of one of its models.
         out: folder to make; it comes to hold run.json, SUBSET.npz, SUBSET-correction.npz where
-            the run has corrections, and MODEL_CARD.md.
+            the run has corrections, and MODEL_CARD.md; of a cross-validation ensemble.json,
+            MODEL_CARD.md and a folder seed-N-fold-I with such a copy of each net.
         name: what the card calls it; None = the entry's name.
         measured_by: for a run that learned all rows, a run of the same recipe that held some out,
             maybe of fewer epochs: its scores and what its doubts are worth stand for both.
@@ -56,10 +58,12 @@ def pack(
         The folder.
 
     Raises:
-        RunError: when the run is unfinished, `measured_by` is no such run, a weight is too large
-            for float16, or the copy's keypoints differ from the run's by more than 0.05 px on
-            built-in faces.
-        KfkdError: when a run is given a seed, or a cross-validation `measured_by`.
+        RunError: when the run or cross-validation is unfinished, a net answers otherwise than when
+            its fold was predicted, there is no such seed, `measured_by` is no such run, a weight is
+            too large for float16, or the copy's keypoints differ from the run's by more than 0.05
+            px on built-in faces.
+        KfkdError: when a run is given a seed, or a cross-validation `measured_by`; when the
+            cross-validation is of several models, or of other keypoints than Kaggle's.
 
     Example:
         >>> import kfkd
@@ -208,6 +212,7 @@ def packed_model(run: Run, subset: str) -> Model:
         UnknownName: when the zoo has no such entry.
     """
     from kfkd.building import build
+    from kfkd.learning.surroundings import precision
 
     path = run.folder / f"{subset}.npz"
     points, options = run.points(subset), _plain_options(run.record["settings"], path)
@@ -219,8 +224,10 @@ def packed_model(run: Run, subset: str) -> Model:
     try:
         stored = read_arrays(path)
         weights = [stored[str(i)] for i in range(len(stored))]
-        _refuse_larger(lambda: build(run.name, outputs, frame, codec=codec, **options), weights)
-        model = build(run.name, outputs, frame, codec=codec, **options)
+        make = partial(build, run.name, outputs, frame, codec=codec, **options)
+        with precision("float32"):
+            _refuse_larger(make, weights)
+            model = make()
         model.set_weights([w.astype(np.float32) for w in weights])
     except (ValueError, KeyError) as error:
         raise RunError(f"{path} does not hold the weights of {run.name}: {error}") from error

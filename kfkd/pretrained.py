@@ -54,6 +54,7 @@ def _facts(path: Path) -> dict[str, Any]:
     metrics = record["metrics"]
     return {
         "name": path.parent.name,
+        "kind": "run",
         "model": record["model"],
         "nets": 1,
         "data": record["data"]["origin"],
@@ -71,9 +72,9 @@ def pretrained_table(facts: Sequence[dict[str, Any]]) -> str:
     if not facts:
         return "no run comes with this package"
     header = ("name", "model", "nets", "data", "held-out score (mean face)", "images", "MB")
-    return table(
-        header, [(*_start(f), _scores(f), str(f["images"]), str(f["megabytes"])) for f in facts]
-    )
+    rows = [(*_start(f), _scores(f), str(f["images"]), str(f["megabytes"])) for f in facts]
+    several = [f"{f['name']}: of one net on the fold it never saw" for f in facts if f["nets"] > 1]
+    return "\n".join([table(header, rows), *several])
 
 
 def _start(facts: dict[str, Any]) -> tuple[str, ...]:

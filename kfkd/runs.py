@@ -18,7 +18,7 @@ from kfkd.crops import CropRule, rule_from
 from kfkd.doubts.calibration import Calibration, calibration_from
 from kfkd.errors import KfkdError, RunError
 from kfkd.packing import packed_model
-from kfkd.pretrained import pretrained_folder
+from kfkd.pretrained import ENSEMBLE, packaged, pretrained_folder
 from kfkd.run_history import read_history
 from kfkd.run_records import check_record
 from kfkd.skeletons import SKELETONS, Skeleton, skeleton_from
@@ -46,7 +46,7 @@ class Run:
     record: dict[str, Any]
     _models: dict[str, keras.Model] = field(default_factory=dict, repr=False)
     _corrections: Found = field(default_factory=dict, init=False, repr=False, compare=False)
-    _answer_models: dict[str, tuple[keras.Model, AnswerModel]] = field(
+    _answer_models: dict[str, AnswerModel] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -110,13 +110,12 @@ class Run:
         It computes in float32 where the processor would emulate the model's mixed precision.
         """
         from kfkd.answer_model import AnswerModel
-        from kfkd.float32 import answering_net
 
         model = self.model(subset)
-        if self._answer_models.get(subset, (None,))[0] is not model:
-            made = AnswerModel(answering_net(self, subset), self.codec(subset))
-            self._answer_models[subset] = (model, made)
-        return self._answer_models[subset][1]
+        made = self._answer_models.get(subset)
+        if made is None or made.net is not model:
+            made = self._answer_models[subset] = AnswerModel(model, self.codec(subset))
+        return made
 
     def _check_answer(self, subset: str, model: keras.Model) -> None:
         """Refuses a model that answers something else than run.json says."""
@@ -351,12 +350,20 @@ def load_run(folder: str | Path | Run) -> Run:
     if named and not (folder / RECORD).is_file():
         folder = named
     if not (folder / RECORD).is_file():
-        raise RunError(f"{folder} is not a run: it holds no {RECORD}")
+        raise RunError(f"{folder} is not a run: {_instead(folder)}")
     try:
         record = read_json(folder / RECORD)
     except KfkdError as error:
         raise RunError(str(error)) from error
     return Run(folder, check_record(record, folder / RECORD))
+
+
+def _instead(folder: Path) -> str:
+    """What a folder or name is that is no run's."""
+    place = folder if (folder / ENSEMBLE).is_file() else packaged(str(folder), ENSEMBLE)
+    if place is None:
+        return f"it holds no {RECORD}"
+    return f"it is an ensemble, for kfkd submit; each folder in {place} is a run"
 
 
 def finished_run(folder: str | Path | Run) -> Run:

@@ -40,7 +40,7 @@ def names_apart(paths: Sequence[Path]) -> list[str]:
     names, depth = [path.name for path in paths], 1
     while len({*names}) < len({*paths}):
         depth += 1
-        names = ["/".join(path.parts[-depth:]) for path in paths]
+        names = [str(Path(*path.parts[-depth:])) for path in paths]
     return names
 
 

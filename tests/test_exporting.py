@@ -326,7 +326,12 @@ def test_where_mixed_precision_is_emulated_a_run_answers_in_float32(
     found = mixed_run.predict(images)
     assert {*asked} == {"mixed_bfloat16"}
     np.testing.assert_array_equal(found, run_in_float32(mixed_run).predict(images))
-    assert is_mixed(mixed_run.model("all")) and not float32.answers_mixed(mixed_run)
+    model = mixed_run.model("all")
+    assert is_mixed(model) and not float32.answers_mixed(mixed_run)
+    before = model.get_weights()
+    model.set_weights([np.zeros_like(weight) for weight in before])
+    assert (mixed_run.predict(images) == 48).all(), "it answers with the weights of its model"
+    model.set_weights(before)
     kfkd.export(mixed_run, "saved_model", tmp_path / "mixed")
     assert "from_mixed" not in (tmp_path / "mixed.json").read_text()
     assert "mixed precision" not in capsys.readouterr().err

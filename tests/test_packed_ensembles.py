@@ -1,6 +1,7 @@
 """A cross-validation's nets in small copies, which answer as one."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,15 +9,26 @@ import pytest
 import kfkd
 from kfkd import pretrained
 from kfkd.cli import main
+from kfkd.ensembles import packed as ensembles
 from kfkd.ensembles.members import members_of
 from kfkd.errors import KfkdError, RunError
+from kfkd.folds.cross_validation import CrossValidation
 from kfkd.pipelines.synthetic import synthetic_faces
+from kfkd.submissions.broken import fault
 
 pytestmark = pytest.mark.usefixtures("tiny_zoo", "undrawn")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def sound():
+    """Nets of one epoch pass for sound ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensembles, "fault", lambda member: None)
+        yield
+
+
 @pytest.fixture(scope="module")
-def folds(tiny_zoo, tmp_path_factory):
+def folds(sound, tiny_zoo, tmp_path_factory):
     faces, out = synthetic_faces(60, seed=1), tmp_path_factory.mktemp("folds") / "cv"
     settings = {"k": 2, "seeds": 2, "epochs": 1, "without": [3, 5], "quiet": True}
     return kfkd.cross_validate("tiny", faces, out=out, **settings)
@@ -50,7 +62,10 @@ def test_the_card_has_the_scores_of_rows_that_no_net_saw(folds, packed):
         "# mine\n\nThe mean of 2 nets of the zoo's entry `tiny`, each trained on"
     )
     assert "all but one of 2 folds (seed 1)" in card
-    for key, told in (("all", "all images"), ("clean", "without rows 3, 5 of that file")):
+    for key, told in (
+        ("all", "all images"),
+        ("clean", "without rows 3, 5 of the file that they learned from"),
+    ):
         cells = [scores[key][who]["kaggle_rmse"] for who in ("model", "mean_face")]
         shown = " | ".join(f"{cell:.3f}" for cell in cells)
         assert f"| {told} | {scores[key]['images']} | {shown} |" in card
@@ -80,6 +95,55 @@ def test_what_cannot_be_packed_is_refused(folds, packed, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pooled": None, "seed_scores": {}}, "lacks scores of its tiny .*renew them with: "),
+        ({"pooled": {"all": {}}, "seed_scores": {"1": []}}, "lacks scores of its tiny"),
+        ({"folds": [], "seeds": []}, "has no fold of tiny"),
+    ],
+)
+def test_a_cross_validation_of_another_time_or_hand_is_refused(folds, tmp_path, change, said):
+    model = {**folds.models["tiny"], **change}
+    other = CrossValidation(folds.out, folds.facts, {"tiny": model})
+    for seed in (None, 1):
+        with pytest.raises(RunError, match=said):
+            kfkd.pack(other, tmp_path / "no", seed=seed)
+    with pytest.raises(RunError, match="of no model"):
+        kfkd.pack(CrossValidation(folds.out, folds.facts, {}), tmp_path / "no")
+
+
+def test_broken_nets_are_not_packed(folds, tmp_path, monkeypatch):
+    monkeypatch.setattr(ensembles, "fault", fault)
+    with pytest.raises(RunError, match=r"seed 0, fold 0: its error is .* px, the mean face's"):
+        kfkd.pack(folds, tmp_path / "no")
+
+
+def test_nets_that_answer_otherwise_by_now_are_not_packed(folds, tmp_path):
+    rows = [{**row, "answers": "12345678"} for row in folds.models["tiny"]["folds"]]
+    other = CrossValidation(
+        folds.out, folds.facts, {"tiny": {**folds.models["tiny"], "folds": rows}}
+    )
+    with pytest.raises(RunError, match="answers otherwise than when its out-of-fold predictions"):
+        kfkd.pack(other, tmp_path / "no")
+
+
+def test_several_ensembles_are_called_by_their_folders(folds, packed, tmp_path, monkeypatch):
+    shutil.copytree(packed, tmp_path / "nets")
+    names = [member.name for member in members_of([packed, tmp_path / "nets", folds.out / "tiny"])]
+    assert names == [str(packed), str(tmp_path / "nets"), "tiny"]
+    monkeypatch.chdir(packed)
+    assert [member.name for member in members_of(".")] == ["nets"]
+
+
+def test_nets_of_another_model_are_no_ensemble(packed, tmp_path):
+    shutil.copytree(packed, tmp_path / "nets")
+    path = tmp_path / "nets" / "ensemble.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": "pyramid"}))
+    with pytest.raises(RunError, match="is no net of its ensemble, which has KAGGLE_15 of pyramid"):
+        members_of(tmp_path / "nets")
+
+
 def test_a_packaged_ensemble_is_known_by_name_and_is_no_run(folds, packed, monkeypatch, capsys):
     monkeypatch.setattr(pretrained, "FOLDER", packed.parent)
     assert kfkd.pretrained_ensembles() == ["nets"] and kfkd.pretrained_runs() == []
@@ -88,8 +152,9 @@ def test_a_packaged_ensemble_is_known_by_name_and_is_no_run(folds, packed, monke
     line = capsys.readouterr().out.splitlines()[2]
     score = folds.models["tiny"]["seed_scores"]["1"]["all"]["model"]["kaggle_rmse"]
     assert line.split()[:3] == ["nets", "tiny", "2"] and f"{score:.3f}" in line
-    with pytest.raises(RunError, match="is not a run"):
-        kfkd.load_run("nets")
+    for named in ("nets", packed):
+        with pytest.raises(RunError, match="is not a run: it is an ensemble, for kfkd submit"):
+            kfkd.load_run(named)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +164,10 @@ def test_a_packaged_ensemble_is_known_by_name_and_is_no_run(folds, packed, monke
         {"runs": [3]},
         {"runs": "seed-1-fold-0"},
         {"runs": ["absent"]},
+        {"runs": []},
+        {"runs": ["seed-1-fold-0", "seed-1-fold-0"]},
+        {"scores": {"all": {"images": 3}}},
+        {"scores": {"most": {}}},
         {"kind": "cross-validation"},
         {"scores": []},
         {"model": None},

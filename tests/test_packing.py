@@ -37,6 +37,15 @@ def test_a_packed_run_predicts_as_the_run_does(run, packed, faces):
     assert small.finished
 
 
+def test_a_packed_run_computes_in_float32_whatever_the_users_policy(packed, faces):
+    from kfkd.learning.surroundings import precision
+
+    wanted = load_run(packed).predict(faces.images[:5])
+    with precision("mixed_bfloat16"):
+        found = load_run(packed).predict(faces.images[:5])
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_a_packed_run_is_small_and_tells_nothing_of_the_machines_folders(run, packed):
     half = sum(p.stat().st_size for p in packed.glob("*.npz"))
     whole = sum(p.stat().st_size for p in run.folder.glob("*.keras"))

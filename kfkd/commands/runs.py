@@ -46,7 +46,7 @@ def add_runs(verbs: Any) -> None:
     about = "of a cross-validation: whose folds alone are wanted (default: those of all seeds)"
     verb.add_argument("--seed", type=int, help=about)
     _add_export(verbs)
-    about = "the runs that come with the package, best first, and their scores"
+    about = "the runs and ensembles that come with the package, each best first, and their scores"
     add_verb(verbs, "pretrained", pretrained, about, with_json)
 
 

@@ -23,7 +23,8 @@ def add_submissions(verbs: Any) -> None:
 
 def _add_submit(verbs: Any) -> None:
     verb = add_verb(verbs, "submit", submit, "write a Kaggle submission", with_data, with_quiet)
-    verb.add_argument("runs", nargs="+", metavar="RUN", help="runs, and folders of kfkd folds")
+    about = "runs, folders of kfkd folds, packed ensembles; names of what comes along"
+    verb.add_argument("runs", nargs="+", metavar="RUN", help=about)
     about = "mean (default), median, weighted; fitted on folds: weighted, stack, ridge, "
     about += "elastic_net, boosting; or an .npz of kfkd ensemble"
     verb.add_argument("--ensemble", default="mean", metavar="HOW", help=about)

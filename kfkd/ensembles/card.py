@@ -45,15 +45,18 @@ def ensemble_card(ensemble: PackedEnsemble, name: str) -> str:
 def _scores(record: Mapping[str, Any], several: bool) -> str:
     who = "the mean of those nets" if several else "the one net"
     lines = [
-        f"kaggle_rmse in pixels, each image answered by {who} that never saw it nor its like. The "
-        "mean of all nets has no such score, as it has seen every image; its squared error on new "
-        "ones is no more than theirs on average.",
+        f"kaggle_rmse in pixels, each image answered by {who} that never saw it nor its like, "
+        "looking as thoroughly as submissions do. The mean of all nets has no such score, as it "
+        "has seen every image; its squared error on new ones is no more than theirs on average.",
         "",
         "| | images | nets | mean face | mean face per source |",
         "|---|---|---|---|---|",
     ]
     rows = ", ".join(map(str, record["left_out"]))
-    named = {"all": "all images", "clean": f"without rows {rows} of that file"}
+    named = {
+        "all": "all images",
+        "clean": f"without rows {rows} of the file that they learned from",
+    }
     for key, figures in record["scores"].items():
         shown = (figures[who]["kaggle_rmse"] for who in ("model", "mean_face", "mean_per_source"))
         cells = ["" if value is None else f"{value:.3f}" for value in shown]

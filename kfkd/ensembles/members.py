@@ -28,12 +28,14 @@ class Member:
         name: how it is called.
         runs: whose predictions are averaged: one, all folds and seeds of a cross-validation, or
             the nets of a packed ensemble.
+        place: its folder, a cross-validation's with the model behind it.
         out_of_fold: predictions of the training rows; None = there are none.
         stale: what is wrong with these: a run has come to answer otherwise since; None = nothing.
     """
 
     name: str
     runs: tuple[Run, ...]
+    place: Path
     out_of_fold: OutOfFold | None = None
     stale: str | None = None
 
@@ -127,17 +129,29 @@ def _answer(run: Run, faces: FaceSet) -> np.ndarray:
         return np.full((len(faces), len(run.skeleton), 2), np.nan, np.float32)
 
 
-def _opened(item: Any) -> list[Member]:
-    if isinstance(item, Run) or not _is_validation(item):
-        if not isinstance(item, Run) and (nets := packed_ensemble(item)):
-            return [Member(nets.folder.name, nets.runs)]
-        run = finished_run(item)
-        return [Member(run.name, (run,))]
-    validation = finished_validation(item)
-    return [_of_folds(validation, name) for name in validation.models]
+def _opened(item: Run | CrossValidation | str | Path) -> list[Member]:
+    if isinstance(item, str | Path) and (nets := packed_ensemble(item)):
+        return [Member(nets.name, nets.runs, nets.folder)]
+    if isinstance(item, CrossValidation) or (
+        not isinstance(item, Run) and is_cross_validation(item)
+    ):
+        validation = finished_validation(item)
+        return [of_folds(validation, name) for name in validation.models]
+    found = run_or_folds(item)
+    return (
+        [Member(found.name, (found,), found.folder)]
+        if isinstance(found, Run)
+        else [of_folds(*found)]
+    )
 
 
-def _of_folds(validation: CrossValidation, name: str) -> Member:
+def of_folds(validation: CrossValidation, name: str) -> Member:
+    """A model of a cross-validation as a member: the mean of its folds and seeds.
+
+    Args:
+        validation: finished.
+        name: of its models.
+    """
     runs = tuple(map(finished_run, validation.run_folders(name)))
     known = [row.get("answers") for row in validation.models[name]["folds"]]
     changed = [r for r, digest in zip(runs, known, strict=True) if answers_digest(r) != digest]
@@ -145,11 +159,8 @@ def _of_folds(validation: CrossValidation, name: str) -> Member:
         f"{changed[0].folder} answers otherwise than when its out-of-fold predictions were made; "
         f"renew them with: {validation.facts['command']}"
     )
-    return Member(name, runs, validation.out_of_fold(name), stale or None)
-
-
-def _is_validation(item: Any) -> bool:
-    return isinstance(item, CrossValidation) or is_cross_validation(item)
+    oof = validation.out_of_fold(name)
+    return Member(name, runs, validation.out / name, oof, stale or None)
 
 
 def finished_validation(item: CrossValidation | str | Path) -> CrossValidation:
@@ -183,6 +194,8 @@ def run_or_folds(
         return finished_run(given)
     if isinstance(given, CrossValidation) or is_cross_validation(given):
         found = finished_validation(given)
+        if not found.models:
+            raise RunError(f"{found.out} is of no model")
         if len(found.models) > 1:
             told = ", ".join(str(found.out / model) for model in found.models)
             raise KfkdError(f"{found.out} is of several models; name the folder of one: {told}")
@@ -198,10 +211,8 @@ def run_or_folds(
 
 def _renamed(member: Member, names: Sequence[str]) -> Member:
     """A member with its folder's name where several are of one model."""
-    folder = member.runs[0].folder
-    # A cross-validation's runs lie in OUT/MODEL/seed-N/fold-I.
-    place = folder.parents[2] if member.out_of_fold is not None else folder
-    return replace(member, name=f"{place}/{member.name}")
+    own = member.place.name == member.name
+    return replace(member, name=str(member.place) if own else f"{member.place}/{member.name}")
 
 
 def require(members: Sequence[Member]) -> list[OutOfFold]:
@@ -217,7 +228,7 @@ def require(members: Sequence[Member]) -> list[OutOfFold]:
         if member.out_of_fold is None:
             raise KfkdError(
                 "a fitted or selected ensemble wants cross-validations (kfkd folds), whose "
-                f"out-of-fold predictions it learns from. Received: the run {member.runs[0].folder}"
+                f"out-of-fold predictions it learns from. Received: {member.place}"
             )
         found.append(member.out_of_fold)
     return found

@@ -75,7 +75,7 @@ def accelerator() -> str:
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
-        for gpu in tf.config.list_physical_devices("GPU")[:1]:
+        for gpu in tf.config.get_visible_devices("GPU")[:1]:
             return tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
     return ""
 

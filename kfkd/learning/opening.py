@@ -108,6 +108,7 @@ def _opened(folder: Path, settings: Settings, faces: FaceSet) -> Run:
 
 
 def _new_run(folder: Path, settings: Settings, faces: FaceSet, data: dict[str, Any]) -> Run:
+    trains = accelerator()
     record = {
         "model": settings.model,
         "status": "running",
@@ -119,7 +120,7 @@ def _new_run(folder: Path, settings: Settings, faces: FaceSet, data: dict[str, A
         "data": data,
         "split": {},
         "subsets": {},
-        "machine": machine() | ({"accelerator": name} if (name := accelerator()) else {}),
+        "machine": machine() | ({"accelerator": trains} if trains else {}),
         "backend": keras.config.backend(),
         "versions": versions(),
     }
