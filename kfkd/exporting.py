@@ -17,7 +17,7 @@ from kfkd.heatmaps import Heatmap
 from kfkd.lazy import keras
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run
-from kfkd.storage.files import replacing, whole_folder, write_json
+from kfkd.storage.files import bytes_in, replacing, whole_folder, write_json
 
 NEAR = 1e-3
 """How far an exported model's keypoints may lie from Keras' own, in pixels."""
@@ -98,7 +98,7 @@ def export(
             if views:
                 check |= _from_mixed(run, answer, images, source)
         check["images"] = f"{len(images)} {'built-in faces' if data is None else 'images'}"
-        facts |= {"check": check, "bytes": size_of(beside)}
+        facts |= {"check": check, "bytes": bytes_in(beside)}
         write_json(facts_beside, facts)
     say(f"{path}: {_told(facts)}", quiet)
     return path
@@ -195,12 +195,6 @@ def furthest(found: np.ndarray, wanted: np.ndarray) -> float:
     if found.shape != wanted.shape or (np.isnan(found) != np.isnan(wanted)).any():
         return float("inf")
     return float(np.nanmax(np.abs(found - wanted)))
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _told(facts: dict[str, Any]) -> str:

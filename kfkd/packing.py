@@ -15,7 +15,7 @@ from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, RunError
 from kfkd.learning.settings import shown_runs
 from kfkd.registry import entry
-from kfkd.storage.files import replacing, whole_folder, write_json, write_text
+from kfkd.storage.files import bytes_in, replacing, whole_folder, write_json, write_text
 from kfkd.storage.stored_arrays import read_arrays
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def pack(
         if moved > 0.05:
             raise RunError(f"{run.folder} wants more than float16: a keypoint moved {moved:.3f} px")
         shown = Run(run.folder, record)
-        write_text(beside / CARD, model_card(shown, name or run.name, size(beside), moved))
+        write_text(beside / CARD, model_card(shown, name or run.name, bytes_in(beside), moved))
     return out
 
 
@@ -193,11 +193,6 @@ def _moved(run: Run, packed: Run) -> float:
     run, packed = run_in_float32(looking_once(run)), looking_once(packed)
     images = built_in_images(_TESTED, run.frame or (96, 96, 1), run.known_crop_rule)
     return float(np.nanmax(np.abs(run.predict(images) - packed.predict(images))))
-
-
-def size(folder: Path) -> int:
-    """Bytes of a folder's files."""
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 def packed_model(run: Run, subset: str) -> Model:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kfkd.errors import KfkdError
-from kfkd.storage.files import read_json
+from kfkd.storage.files import bytes_in, read_json
 from kfkd.text import table
 
 FOLDER = Path(__file__).parent / "weights"
@@ -43,12 +43,6 @@ def best_first(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda f: inf if f["kaggle_rmse"] is None else f["kaggle_rmse"])
 
 
-def megabytes(folder: Path) -> float:
-    """All files in a folder and below, in millions of bytes."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return round(sum(path.stat().st_size for path in files) / 1e6, 2)
-
-
 def _facts(path: Path) -> dict[str, Any]:
     record = read_json(path)
     metrics = record["metrics"]
@@ -62,7 +56,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "mean_face": metrics["mean_face"].get("kaggle_rmse"),
         "nme": (metrics.get("landmarks") or {}).get("scores", {}).get("nme"),
         "images": metrics["images"],
-        "megabytes": megabytes(path.parent),
+        "megabytes": round(bytes_in(path.parent) / 1e6, 2),
         "folder": str(path.parent),
     }
 

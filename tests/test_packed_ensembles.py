@@ -9,7 +9,7 @@ import pytest
 import kfkd
 from kfkd import pretrained
 from kfkd.cli import main
-from kfkd.ensembles import packed as ensembles
+from kfkd.ensembles import members
 from kfkd.ensembles.members import members_of
 from kfkd.errors import KfkdError, RunError
 from kfkd.folds.cross_validation import CrossValidation
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("tiny_zoo", "undrawn")
 def sound():
     """Nets of one epoch pass for sound ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ensembles, "fault", lambda member: None)
+        patch.setattr(members, "fault", lambda member: None)
         yield
 
 
@@ -114,7 +114,7 @@ def test_a_cross_validation_of_another_time_or_hand_is_refused(folds, tmp_path, 
 
 
 def test_broken_nets_are_not_packed(folds, tmp_path, monkeypatch):
-    monkeypatch.setattr(ensembles, "fault", fault)
+    monkeypatch.setattr(members, "fault", fault)
     with pytest.raises(RunError, match=r"seed 0, fold 0: its error is .* px, the mean face's"):
         kfkd.pack(folds, tmp_path / "no")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from kfkd.data import built_in_images
 from kfkd.errors import KfkdError, WriteError
-from kfkd.exporting import export, size_of
+from kfkd.exporting import export
 from kfkd.exports.formats import FORMATS, Format, export_format
 from kfkd.exports.graph import looking_once, run_in_float32
 from kfkd.float32 import answers_mixed
@@ -22,6 +22,7 @@ from kfkd.machine import machine
 from kfkd.pipelines.exported_models import Predictor
 from kfkd.progress import say
 from kfkd.runs import Run, finished_run
+from kfkd.storage.files import bytes_in
 from kfkd.text import table
 
 _WARM = 10
@@ -76,7 +77,7 @@ def bench_export(
         paths, refused = _exported(run, made, Path(folder), views, quiet)
         ways: dict[str, Predictor] = {"keras": kept.predict}
         ways |= {name: made[name].predictor(path, 1) for name, path in paths.items()}
-        sizes = {name: round(size_of(path) / 1e6, 2) for name, path in paths.items()}
+        sizes = {name: round(bytes_in(path) / 1e6, 2) for name, path in paths.items()}
         images = built_in_images(faces, kept.model(kept.subsets[0]).input_shape[1:])
         times = _turns(ways, images, rounds, calls, quiet)
     return {

@@ -128,10 +128,10 @@ def pack(options: Namespace) -> None:
     """Writes a small copy of a run."""
     calm_tensorflow()
     from kfkd.packing import pack as verb
-    from kfkd.pretrained import megabytes
+    from kfkd.storage.files import bytes_in
 
     made = verb(options.folder, options.out, options.name, options.measured_by, options.seed)
-    print(f"{made} ({megabytes(made):.2f} MB)")
+    print(f"{made} ({bytes_in(made) / 1e6:.2f} MB)")
 
 
 def export(options: Namespace) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfkd.model_card import terms_told
-from kfkd.pretrained import megabytes
+from kfkd.storage.files import bytes_in
 
 if TYPE_CHECKING:
     from kfkd.ensembles.packed import PackedEnsemble
@@ -26,8 +26,8 @@ def ensemble_card(ensemble: PackedEnsemble, name: str) -> str:
     about = (
         f"The mean of {nets} nets of the zoo's entry `{record['model']}`, each trained on all but "
         f"one of {record['k']} folds ({seeds}): {len(first.skeleton)} keypoints "
-        f"({first.skeleton.name}), {megabytes(ensemble.folder):.1f} MB. `kfkd submit` takes it as "
-        "it takes a run."
+        f"({first.skeleton.name}), {bytes_in(ensemble.folder) / 1e6:.1f} MB. `kfkd submit` "
+        "takes it as it takes a run."
     )
     data = f"{record['rows']} labelled images of the data set `{record['data']}`."
     return "\n\n".join(
@@ -58,7 +58,7 @@ def _scores(record: Mapping[str, Any], several: bool) -> str:
         "clean": f"without rows {rows} of the file that they learned from",
     }
     for key, figures in record["scores"].items():
-        shown = (figures[who]["kaggle_rmse"] for who in ("model", "mean_face", "mean_per_source"))
+        shown = (figures[one]["kaggle_rmse"] for one in ("model", "mean_face", "mean_per_source"))
         cells = ["" if value is None else f"{value:.3f}" for value in shown]
         lines.append(f"| {' | '.join([named[key], str(figures['images']), *cells])} |")
     return "\n".join(lines)

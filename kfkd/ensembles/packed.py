@@ -11,12 +11,11 @@ from kfkd import pretrained
 from kfkd.errors import KfkdError, RunError
 from kfkd.folds.cross_validation import RESULTS, CrossValidation
 from kfkd.packing import CARD, pack
-from kfkd.pretrained import ENSEMBLE, best_first, megabytes, packaged
+from kfkd.pretrained import ENSEMBLE, best_first, packaged
 from kfkd.runs import RECORD, Run, finished_run
-from kfkd.storage.files import read_json, whole_folder, write_json, write_text
+from kfkd.storage.files import bytes_in, read_json, whole_folder, write_json, write_text
 from kfkd.storage.kinds import MAYBE, check_kinds, check_plain
 from kfkd.storage.safe_reading import inside
-from kfkd.submissions.broken import fault
 
 KIND = "packed ensemble"
 
@@ -94,16 +93,16 @@ def pack_ensemble(
 
 def _net_folders(validation: CrossValidation, model: str, seed: int | None) -> dict[str, Path]:
     """Folders of the nets by what they are called in the ensemble."""
-    from kfkd.ensembles.members import of_folds
+    from kfkd.ensembles.members import faults, of_folds
 
     member = of_folds(validation, model)
-    assert member.out_of_fold is not None
-    if broken := member.stale or fault(member.out_of_fold):
+    if broken := member.stale or faults([member])[0]:
         raise RunError(f"{member.place}: {broken}")
-    rows = [row for row in validation.models[model]["folds"] if seed in (None, row["seed"])]
+    nets = zip(validation.models[model]["folds"], member.runs, strict=True)
     return {
-        f"seed-{row['seed']}-fold-{row['fold']}": inside(validation.out, row["folder"])
-        for row in rows
+        f"seed-{row['seed']}-fold-{row['fold']}": run.folder
+        for row, run in nets
+        if seed in (None, row["seed"])
     }
 
 
@@ -223,7 +222,7 @@ def ensemble_facts() -> list[dict[str, Any]]:
                 "mean_face": scores["mean_face"]["kaggle_rmse"],
                 "nme": None,
                 "images": scores["images"],
-                "megabytes": megabytes(path.parent),
+                "megabytes": round(bytes_in(path.parent) / 1e6, 2),
                 "folder": str(path.parent),
             }
         )

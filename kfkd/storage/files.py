@@ -172,6 +172,12 @@ def bytes_of(arrays: Mapping[str, Any]) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
+def bytes_in(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path, len(text.encode())) as beside:
